@@ -1,0 +1,86 @@
+package mem
+
+import (
+	"reflect"
+	"sync"
+	"unsafe"
+)
+
+// Bytes is the n bytes at addr, with no spare capacity, so that append copies
+// instead of walking out of the mapping.
+func Bytes(addr uintptr, n int) []byte {
+	if n == 0 {
+		return []byte{}
+	}
+	return unsafe.Slice((*byte)(pointer(addr)), n)
+}
+
+// Slice is the n values of type T at addr. The caller has checked alignment,
+// range and that T is free of pointers.
+func Slice[T any](addr uintptr, n int) []T {
+	if n == 0 {
+		return []T{}
+	}
+	return unsafe.Slice((*T)(pointer(addr)), n)
+}
+
+// AddrOf is the address of the first byte of b, or 0 for an empty slice.
+func AddrOf(b []byte) uintptr {
+	if len(b) == 0 {
+		return 0
+	}
+	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+}
+
+// Layout is the size and alignment of T in bytes.
+func Layout[T any]() (size, align int) {
+	var t T
+	return int(unsafe.Sizeof(t)), int(unsafe.Alignof(t))
+}
+
+// pointer reads addr as a pointer. The address lies outside the Go heap, so
+// the collector neither follows nor moves it; going through memory tells vet
+// that this is meant.
+func pointer(addr uintptr) unsafe.Pointer {
+	return *(*unsafe.Pointer)(unsafe.Pointer(&addr))
+}
+
+// pointerFree caches the verdict per type: a struct's fields are walked once.
+var pointerFree sync.Map // reflect.Type -> bool
+
+// PointerFree reports whether a value of type T holds nothing that the
+// collector would have to follow: no pointer, slice, string, map, channel,
+// function or interface, at any depth. Only such types may live in mapped
+// memory, which the collector does not scan.
+func PointerFree[T any]() bool {
+	t := reflect.TypeFor[T]()
+	switch t.Kind() { // the common cases need no cache
+	case reflect.Uint8, reflect.Int32, reflect.Uint32, reflect.Int64, reflect.Uint64, reflect.Float32, reflect.Float64:
+		return true
+	}
+	if v, ok := pointerFree.Load(t); ok {
+		return v.(bool)
+	}
+	free := walk(t)
+	pointerFree.Store(t, free)
+	return free
+}
+
+func walk(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr,
+		reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128:
+		return true
+	case reflect.Array:
+		return t.Len() == 0 || walk(t.Elem())
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if !walk(t.Field(i).Type) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}

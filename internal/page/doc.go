@@ -1,0 +1,6 @@
+// Package page is the arithmetic of byte ranges and pages: rounding that
+// cannot overflow, ranges checked against a bound, and sets of intervals.
+//
+// It knows nothing of a kernel. Offsets and lengths are bytes unless a name
+// says pages.
+package page

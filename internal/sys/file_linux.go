@@ -1,0 +1,241 @@
+package sys
+
+import (
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenFile opens name close-on-exec in the given mode. The open itself does
+// not wait for a peer, so that a FIFO is refused and not waited for; the
+// descriptor it returns is a blocking one again.
+func OpenFile(name string, mode int, perm uint32) (int, error) {
+	flags := unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_LARGEFILE
+	switch mode {
+	case OpenReadWrite:
+		flags |= unix.O_RDWR
+	case OpenCreate:
+		flags |= unix.O_RDWR | unix.O_CREAT | unix.O_EXCL
+	}
+	fd, err := openRetry(name, flags, perm)
+	if err == EAGAIN { // a lease is being broken: this wait is meant
+		fd, err = openRetry(name, flags&^unix.O_NONBLOCK, perm)
+	}
+	if err != nil {
+		return -1, err
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, 0); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func openRetry(name string, flags int, perm uint32) (fd int, err error) {
+	err = retry(func() error { fd, err = unix.Open(name, flags, perm); return err })
+	return fd, err
+}
+
+// Reopen opens what fd refers to anew, as an open file description of its own,
+// through /proc/self/fd. It fails where /proc is not mounted, where the
+// object can't be opened by name (sockets, most anonymous inodes), and where
+// the caller may not open the file in this mode.
+func Reopen(fd, mode int) (int, error) {
+	return OpenFile("/proc/self/fd/"+strconv.Itoa(fd), mode, 0)
+}
+
+// OpenDir opens the directory name, to sync it.
+func OpenDir(name string) (int, error) {
+	return openRetry(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+}
+
+// Dup duplicates fd close-on-exec. Both share one open file description.
+func Dup(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3) }
+
+// Close is close(2). It is not retried: Linux frees the descriptor whatever it
+// answers (close(2), NOTES).
+func Close(fd int) error { return unix.Close(fd) }
+
+// Unlink is unlink(2).
+func Unlink(name string) error { return unix.Unlink(name) }
+
+// Fstat is fstat(2).
+func Fstat(fd int) (Stat, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return Stat{}, err
+	}
+	return Stat{
+		Kind: kind(uint32(st.Mode)), Size: st.Size, Blocks: st.Blocks,
+		Dev: uint64(st.Dev), Ino: st.Ino, Blksize: int64(st.Blksize), Uid: st.Uid,
+	}, nil
+}
+
+func kind(mode uint32) Kind {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return Regular
+	case unix.S_IFDIR:
+		return Directory
+	case unix.S_IFCHR:
+		return CharDevice
+	case unix.S_IFBLK:
+		return BlockDevice
+	case unix.S_IFIFO:
+		return FIFO
+	case unix.S_IFSOCK:
+		return Socket
+	}
+	return Other
+}
+
+// Access reports whether fd was opened for reading and for writing.
+func Access(fd int) (readable, writable bool, err error) {
+	fl, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return false, false, err
+	}
+	if fl&unix.O_PATH != 0 {
+		return false, false, EBADF
+	}
+	mode := fl & unix.O_ACCMODE
+	return mode != unix.O_WRONLY, mode != unix.O_RDONLY, nil
+}
+
+// MayWrite reports whether the caller may open fd's file for writing.
+func MayWrite(fd int) bool {
+	return unix.Access("/proc/self/fd/"+strconv.Itoa(fd), unix.W_OK) == nil
+}
+
+// BlockDeviceSize is the size in bytes of the block device fd.
+func BlockDeviceSize(fd int) (int64, error) {
+	return unix.Seek(fd, 0, unix.SEEK_END) // a block device's own description keeps no data behind its position
+}
+
+// Allocate reserves real blocks for [off, off+n) and leaves the file's size
+// alone (fallocate(2), FALLOC_FL_KEEP_SIZE).
+func Allocate(fd int, off, n int64) error { return fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, off, n) }
+
+// Extend reserves blocks for [off, off+n) and grows the file to off+n if it is
+// shorter. It never shrinks a file, whatever others do to it meanwhile.
+func Extend(fd int, off, n int64) error { return fallocate(fd, 0, off, n) }
+
+// PunchHole frees [off, off+n): whole blocks go back to the file system, the
+// rest is zeroed. The size stays.
+func PunchHole(fd int, off, n int64) error {
+	return fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+}
+
+// allocateBytes is how much one fallocate asks for. tmpfs gives a whole call
+// back when a signal arrives, and the Go runtime sends signals: a piece must
+// be short enough to get through.
+const allocateBytes = 128 << 20
+
+func fallocate(fd int, mode uint32, off, n int64) error {
+	for n > 0 {
+		piece := min(n, allocateBytes)
+		if err := retry(func() error { return unix.Fallocate(fd, mode, off, piece) }); err != nil {
+			return err
+		}
+		off, n = off+piece, n-piece
+	}
+	return nil
+}
+
+// Truncate is ftruncate(2).
+func Truncate(fd int, size int64) error {
+	return retry(func() error { return unix.Ftruncate(fd, size) })
+}
+
+// Pread is pread(2), Pwrite is pwrite(2).
+func Pread(fd int, p []byte, off int64) (n int, err error) {
+	err = retry(func() error { n, err = unix.Pread(fd, p, off); return err })
+	return n, err
+}
+
+// Pwrite is pwrite(2).
+func Pwrite(fd int, p []byte, off int64) (n int, err error) {
+	err = retry(func() error { n, err = unix.Pwrite(fd, p, off); return err })
+	return n, err
+}
+
+// Fsync is fsync(2). It is not retried: a second call after a failure answers
+// success without having written anything.
+func Fsync(fd int) error { return unix.Fsync(fd) }
+
+// WriteOut starts writing the dirty pages of [off, off+n) and does not wait
+// (sync_file_range(2), SYNC_FILE_RANGE_WRITE).
+func WriteOut(fd int, off, n int64) error {
+	return unix.SyncFileRange(fd, off, n, unix.SYNC_FILE_RANGE_WRITE)
+}
+
+// DropCache asks the kernel to drop the clean, unmapped, unlocked pages of
+// [off, off+n) from the page cache (posix_fadvise(2), POSIX_FADV_DONTNEED).
+func DropCache(fd int, off, n int64) error {
+	return unix.Fadvise(fd, off, n, unix.FADV_DONTNEED)
+}
+
+// Cachestat is cachestat(2), since Linux 6.5. It answers EPERM where the
+// caller neither owns the file nor may write it.
+func Cachestat(fd int, off, n int64) (CacheStat, error) {
+	var st unix.Cachestat_t
+	r := unix.CachestatRange{Off: uint64(off), Len: uint64(n)}
+	if err := unix.Cachestat(uint(fd), &r, &st, 0); err != nil {
+		return CacheStat{}, err
+	}
+	return CacheStat{
+		Cached: st.Cache, Dirty: st.Dirty, Writeback: st.Writeback,
+		Evicted: st.Evicted, RecentlyEvicted: st.Recently_evicted,
+	}, nil
+}
+
+// Memfd makes an anonymous file (memfd_create(2)) with seals allowed, and
+// executable only when asked. hugeShift is the log2 of a huge page's size, or 0.
+func Memfd(name string, exec bool, hugeShift uint) (int, error) {
+	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	if hugeShift != 0 {
+		flags |= unix.MFD_HUGETLB | int(hugeShift)<<unix.MFD_HUGE_SHIFT
+	}
+	mode := unix.MFD_NOEXEC_SEAL
+	if exec {
+		mode = unix.MFD_EXEC
+	}
+	fd, err := unix.MemfdCreate(name, flags|mode)
+	if err == EINVAL { // before Linux 6.3
+		fd, err = unix.MemfdCreate(name, flags)
+	}
+	return fd, err
+}
+
+// Sendfile copies up to n bytes of in from *off to out within the kernel and
+// advances *off.
+func Sendfile(out, in int, off *int64, n int) (int, error) {
+	return unix.Sendfile(out, in, off, n)
+}
+
+// CopyFileRange copies up to n bytes of in from *off to out's own position
+// within the file system, sharing extents where it can, and advances *off.
+func CopyFileRange(out, in int, off *int64, n int) (int, error) {
+	return unix.CopyFileRange(in, off, out, nil, n, 0)
+}
+
+// FileSystem is the magic number of the file system that fd lives on.
+func FileSystem(fd int) (int64, error) {
+	var st unix.Statfs_t
+	if err := retry(func() error { return unix.Fstatfs(fd, &st) }); err != nil {
+		return 0, err
+	}
+	return int64(uint32(st.Type)), nil
+}
+
+// retry repeats call while a signal interrupts it. The runtime's own signals
+// come at most every 10 ms, so a call that can finish between two of them
+// does; the bound is for one that can't.
+func retry(call func() error) error {
+	for range 1000 {
+		if err := call(); err != EINTR {
+			return err
+		}
+	}
+	return EINTR
+}
