@@ -2,6 +2,7 @@ package sys
 
 import (
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -109,7 +110,12 @@ func MayWrite(fd int) bool {
 
 // BlockDeviceSize is the size in bytes of the block device fd.
 func BlockDeviceSize(fd int) (int64, error) {
-	return unix.Seek(fd, 0, unix.SEEK_END) // a block device's own description keeps no data behind its position
+	var size uint64
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.BLKGETSIZE64, uintptr(unsafe.Pointer(&size)))
+	if e != 0 {
+		return 0, e
+	}
+	return int64(size), nil
 }
 
 // Allocate reserves real blocks for [off, off+n) and leaves the file's size

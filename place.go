@@ -1,0 +1,247 @@
+package mmap
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"sync"
+
+	"github.com/memwright/mmap/internal/page"
+	"github.com/memwright/mmap/internal/sys"
+)
+
+// place maps length bytes where the options want them, inside a reservation of
+// addresses when room to grow is asked for.
+func (m *Mapping) place(length int) error {
+	span, reserved, err := m.rounded(length, m.opt.Reserve)
+	if err != nil {
+		return err
+	}
+	m.area = area{span: span, reserved: max(span, reserved), length: length}
+	if m.area.reserved == 0 {
+		return nil // empty: there is nothing to map
+	}
+	if m.opt.Placement == FixedReplace {
+		if err := m.joinReservation(); err != nil {
+			return err
+		}
+	}
+	if reserved > span {
+		err = m.reserve()
+		if err == nil && span > 0 {
+			if err = m.mapPart(0, span); err != nil {
+				sys.Munmap(m.area.base, uintptr(reserved))
+			}
+		}
+	} else {
+		m.area.base, err = m.mmap(m.wanted(), span, m.opt.prot(), m.opt.flags(m.fd), m.fd, m.filePage(0))
+	}
+	if err != nil {
+		m.leaveReservation()
+		return m.translate(err, uint64(m.area.reserved))
+	}
+	m.becomeReservation()
+	return nil
+}
+
+// rounded is the two lengths in whole pages, counted from the page that the
+// mapping starts in.
+func (m *Mapping) rounded(length, reserve int) (span, reserved int, err error) {
+	m.delta = page.Delta(m.opt.Offset, m.pageSize)
+	for _, n := range []*int{&length, &reserve} {
+		if *n == 0 {
+			continue
+		}
+		up, ok := page.Up(int64(*n)+int64(m.delta), m.pageSize)
+		if !ok || up > math.MaxInt {
+			return 0, 0, invalid("%d bytes don't fit in the address space", *n)
+		}
+		*n = int(up)
+	}
+	return length, reserve, nil
+}
+
+// filePage is the page-aligned file offset behind byte at of the area.
+func (m *Mapping) filePage(at int) int64 {
+	if m.fd < 0 {
+		return 0
+	}
+	return page.Down(m.opt.Offset, m.pageSize) + int64(at)
+}
+
+// wanted is the page-aligned address that the options name, 0 for anywhere.
+func (m *Mapping) wanted() uintptr {
+	if m.opt.Placement == Anywhere {
+		return 0
+	}
+	return m.opt.Addr - uintptr(m.delta)
+}
+
+// reserve holds the addresses for the mapping and its growth. They cost no
+// memory, and no one else is given them.
+func (m *Mapping) reserve() (err error) {
+	m.area.base, err = m.mmap(m.wanted(), m.area.reserved, sys.PROT_NONE, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS, -1, 0)
+	return err
+}
+
+// mapPart maps [from, to) of the area over addresses that the mapping holds.
+func (m *Mapping) mapPart(from, to int) error {
+	_, err := sys.Mmap(m.area.base+uintptr(from), uintptr(to-from), m.opt.prot(),
+		m.opt.flags(m.fd)|sys.MAP_FIXED, m.fd, m.filePage(from))
+	return err
+}
+
+// holdPart gives [from, to) of the area back and keeps its addresses.
+func (m *Mapping) holdPart(from, to int) error {
+	_, err := sys.Mmap(m.area.base+uintptr(from), uintptr(to-from), sys.PROT_NONE,
+		sys.MAP_PRIVATE|sys.MAP_ANONYMOUS|sys.MAP_FIXED, -1, 0)
+	return err
+}
+
+// mmap is the call with the options' placement.
+func (m *Mapping) mmap(addr uintptr, length int, prot, flags uint32, fd int, off int64) (uintptr, error) {
+	if d := addr % uintptr(m.pageSize); d != 0 {
+		return 0, invalid("Addr %#x must lie %d bytes into a page of %d, as the Offset does", m.opt.Addr, m.delta, m.pageSize)
+	}
+	switch m.opt.Placement {
+	case FixedNoReplace:
+		flags |= sys.MAP_FIXED_NOREPLACE
+	case FixedReplace:
+		flags |= sys.MAP_FIXED
+	}
+	got, err := sys.Mmap(addr, uintptr(length), prot, flags, fd, off)
+	if err == nil && m.opt.Placement == FixedNoReplace && got != addr {
+		// Before Linux 4.17 the flag is unknown and the address a hint.
+		sys.Munmap(got, uintptr(length))
+		return 0, sys.EEXIST
+	}
+	return got, err
+}
+
+// unmap removes the area. A mapping that stands in a reservation leaves
+// addresses behind that still belong to it.
+func (m *Mapping) unmap() error {
+	a := m.area
+	switch {
+	case a.reserved == 0:
+		return nil
+	case m.parent != nil:
+		if err := m.holdPart(0, a.reserved); err != nil {
+			return err
+		}
+		m.leaveReservation()
+	default:
+		m.endReservation()
+		if err := sys.Munmap(a.base, uintptr(a.reserved)); err != nil {
+			m.becomeReservation()
+			return err
+		}
+	}
+	m.area = area{}
+	return nil
+}
+
+// reservations are the live anonymous mappings with NoAccess: address space
+// that FixedReplace may place others into.
+var reservations struct {
+	sync.Mutex
+	live map[*Mapping]struct{}
+}
+
+func (m *Mapping) isReservation() bool { return m.opt.Access == NoAccess && m.fd < 0 }
+
+func (m *Mapping) becomeReservation() {
+	if !m.isReservation() {
+		return
+	}
+	reservations.Lock()
+	defer reservations.Unlock()
+	if reservations.live == nil {
+		reservations.live = make(map[*Mapping]struct{})
+	}
+	reservations.live[m] = struct{}{}
+}
+
+func (m *Mapping) endReservation() {
+	if !m.isReservation() {
+		return
+	}
+	reservations.Lock()
+	delete(reservations.live, m)
+	reservations.Unlock()
+}
+
+// joinReservation finds the reservation that the wanted addresses lie in. It is
+// fine if there is none; lying half in one is not.
+func (m *Mapping) joinReservation() error {
+	start, n := m.wanted(), uintptr(m.area.reserved)
+	reservations.Lock()
+	defer reservations.Unlock()
+	for r := range reservations.live {
+		joined, err := r.admit(start, n)
+		if err != nil {
+			return err
+		}
+		if joined {
+			m.parent = r
+			return nil
+		}
+	}
+	return nil
+}
+
+// admit counts a tenant at [start, start+n) if that lies in the reservation.
+// It counts inside the gate, so that a Close of the reservation sees it.
+func (m *Mapping) admit(start, n uintptr) (bool, error) {
+	s, err := m.gate.enter(anAccess)
+	if err != nil {
+		return false, nil // closed: no longer a reservation
+	}
+	defer m.gate.leave(s, anAccess)
+	base, end := m.area.base, m.area.base+uintptr(m.area.reserved)
+	switch {
+	case start >= end || base >= start+n:
+		return false, nil
+	case start < base || start+n > end:
+		return false, because(ErrBusy, "the addresses lie partly in a reservation and partly outside")
+	}
+	m.tenants.Add(1)
+	return true, nil
+}
+
+func (m *Mapping) leaveReservation() {
+	if m.parent != nil {
+		m.parent.tenants.Add(-1)
+		m.parent = nil
+	}
+}
+
+// explainOpen says what to do about a refused open.
+func explainOpen(err error) error {
+	switch {
+	case err == error(sys.EPERM):
+		return because(err, "the system forbids it: an immutable file, a device that this container may not use, or a security policy")
+	case errors.Is(err, fs.ErrPermission):
+		return because(err, "the mode or owner of the file, or of a directory on the way, forbids this access")
+	case err == error(sys.EISDIR):
+		return because(err, "it is a directory; map a file in it")
+	case err == error(sys.ENXIO):
+		return because(err, "a socket or a device without a driver can't be opened by name")
+	case err == error(sys.ETXTBSY):
+		return because(err, "the file is a running program; it can't be opened for writing")
+	}
+	return err
+}
+
+// explainAccess says which permission of the descriptor is missing.
+func (m *Mapping) explainAccess(err error) error {
+	r, w, accessErr := sys.Access(m.fd)
+	switch {
+	case accessErr != nil:
+	case !r:
+		return because(err, "the file is open write-only, and every mapping reads; open it with os.O_RDWR")
+	case !w && m.opt.Access == ReadWrite:
+		return because(err, "the file is open read-only; open it with os.O_RDWR, or ask for ReadOnly or CopyOnWrite")
+	}
+	return because(err, "the kernel, a seal or a security policy forbids this access to the file")
+}

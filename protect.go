@@ -1,0 +1,119 @@
+package mmap
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/memwright/mmap/internal/sys"
+)
+
+// Protect changes what may be done with every page that the n bytes from off
+// touch, neighbouring bytes of those pages included (mprotect(2)). Until it is
+// changed back, an access that p forbids is an error in View, ReadAt and
+// WriteAt, and kills the process through a bare slice.
+//
+// A mapping of a file made without ReadWrite or CopyOnWrite can't be made
+// writable.
+func (m *Mapping) Protect(off int64, n int, p Prot) error {
+	if p > ProtRead|ProtWrite|ProtExec {
+		return m.fail("protect", off, n, invalid("protection %#x does not exist", uint8(p)))
+	}
+	s, err := m.enterRange("protect", off, n)
+	if err != nil {
+		return err
+	}
+	defer m.gate.leave(s, anAccess)
+	fileOnlyRead := m.fd >= 0 && m.opt.Access != ReadWrite && m.opt.Access != CopyOnWrite
+	if p&ProtWrite != 0 && fileOnlyRead {
+		return m.fail("protect", off, n, because(fs.ErrPermission, "the mapping is %v; map the file ReadWrite or CopyOnWrite", m.opt.Access))
+	}
+	addr, length := m.pages(off, n)
+	if length == 0 {
+		return nil
+	}
+	if p&ProtRead == 0 {
+		m.unreadable.Store(true) // before the change, so that no file call stands in for what now faults
+	}
+	if err := sys.Mprotect(addr, length, protBits(p)); err != nil {
+		return m.fail("protect", off, n, m.translate(err, uint64(length)))
+	}
+	return nil
+}
+
+func protBits(p Prot) uint32 {
+	var bits uint32
+	for prot, bit := range map[Prot]uint32{ProtRead: sys.PROT_READ, ProtWrite: sys.PROT_WRITE, ProtExec: sys.PROT_EXEC} {
+		if p&prot != 0 {
+			bits |= bit
+		}
+	}
+	return bits
+}
+
+// Lock keeps the pages that the n bytes from off touch in memory. LockNow brings
+// them in first (mlock(2)); a page that can't be had is an error, and then no page
+// of the range stays locked by this call. LockOnFault locks each page when it is
+// first touched (mlock2(2), Linux 4.4).
+//
+// On a CopyOnWrite mapping LockNow copies every page. Locked bytes count against
+// RLIMIT_MEMLOCK unless the process has CAP_IPC_LOCK.
+func (m *Mapping) Lock(off int64, n int, mode LockMode) error {
+	s, err := m.enterRange("lock", off, n)
+	if err != nil {
+		return err
+	}
+	defer m.gate.leave(s, anAccess)
+	if mode != LockNow && mode != LockOnFault {
+		return m.fail("lock", off, n, invalid("%v is no way to lock", mode))
+	}
+	if err := m.lock(off, n, mode); err != nil {
+		return m.fail("lock", off, n, err)
+	}
+	return nil
+}
+
+// lock is Lock inside the gate, with a checked range.
+func (m *Mapping) lock(off int64, n int, mode LockMode) error {
+	addr, length := m.pages(off, n)
+	if length == 0 {
+		return nil
+	}
+	var err error
+	if mode == LockOnFault {
+		err = sys.Mlock2(addr, length, sys.MLOCK_ONFAULT)
+	} else {
+		err = sys.Mlock(addr, length)
+	}
+	if err == nil {
+		return nil
+	}
+	// The area is marked locked before its pages are brought in, so a page that
+	// can't be had leaves the mark behind.
+	locked := explainLockLimit(err, uint64(length))
+	if errors.As(locked, new(*LimitError)) {
+		return locked // refused beforehand: nothing was marked
+	}
+	sys.Munlock(addr, length)
+	if cause := m.firstBadPage(off, n); cause != nil {
+		return cause
+	}
+	return locked
+}
+
+// Unlock undoes Lock for every page that the n bytes from off touch. Locks do
+// not nest.
+func (m *Mapping) Unlock(off int64, n int) error {
+	s, err := m.enterRange("unlock", off, n)
+	if err != nil {
+		return err
+	}
+	defer m.gate.leave(s, anAccess)
+	addr, length := m.pages(off, n)
+	if length == 0 {
+		return nil
+	}
+	if err := sys.Munlock(addr, length); err != nil {
+		return m.fail("unlock", off, n, err)
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package mmap
+
+import (
+	"context"
+	"errors"
+	"io"
+	"reflect"
+	"syscall"
+
+	"github.com/memwright/mmap/internal/sys"
+)
+
+// WriteTo writes the whole mapping to w (io.WriterTo). Where the bytes are the
+// file's and this mapping can't change them (ReadOnly, no page's reading was
+// taken away, a local file system whose file calls and mappings agree) and w is a
+// socket, pipe or file, the kernel moves them without a copy through this
+// process. Otherwise they are copied: what is sent is then what was in memory at
+// that moment, and a later store does not change it. [Mapping.SendTo] moves them
+// without a copy from a writable mapping too.
+func (m *Mapping) WriteTo(w io.Writer) (int64, error) {
+	return m.send("write to", w, 0, m.Len(), m.sendsFile())
+}
+
+// SendTo writes the n bytes from off to w, within the kernel where it can:
+// copy_file_range(2) to a file, sendfile(2) to a socket or pipe.
+//
+// On a writable mapping that is the caller's choice, with this price: the pages
+// themselves are queued, so a store made after SendTo has returned can still
+// change what the peer reads. Private copies are never sent so; they are copied.
+func (m *Mapping) SendTo(w io.Writer, off int64, n int) (int64, error) {
+	return m.send("send", w, off, n, m.opt.Access == ReadWrite && m.syncs() && m.coherent() || m.sendsFile())
+}
+
+// sendsFile reports whether the file's bytes are the mapping's.
+func (m *Mapping) sendsFile() bool {
+	return m.opt.Access == ReadOnly && !m.unreadable.Load() && m.coherent()
+}
+
+// coherent reports whether a file call on the descriptor sees what the mapping
+// shows: on regular files of file systems that keep one page cache per file.
+// Not overlayfs, whose descriptor moves to the upper layer when somebody else
+// first writes while the mapping stays; nor FUSE and network file systems, which
+// may bypass the cache.
+func (m *Mapping) coherent() bool {
+	if m.fd < 0 || m.stat.Kind != sys.Regular {
+		return false
+	}
+	if c := m.coherence.Load(); c != 0 {
+		return c == coherentFile
+	}
+	c := int32(incoherentFile)
+	switch magic, err := sys.FileSystem(m.fd); {
+	case err != nil:
+	case magic == 0xEF53, magic == 0x58465342, magic == 0x9123683E, magic == 0x01021994, magic == 0xF2F52010:
+		c = coherentFile // ext2/3/4, XFS, Btrfs, tmpfs, F2FS (linux/magic.h)
+	}
+	m.coherence.Store(c)
+	return c == coherentFile
+}
+
+const (
+	coherentFile = 1 + iota
+	incoherentFile
+)
+
+// chunkBytes bounds what one step of a send copies or hands to the kernel.
+const chunkBytes = 1 << 20
+
+func (m *Mapping) send(op string, w io.Writer, off int64, n int, within bool) (int64, error) {
+	s, err := m.enterRange(op, off, n)
+	if err != nil {
+		return 0, err
+	}
+	sent := 0
+	if within {
+		sent = m.sendWithin(w, off, n)
+	}
+	m.gate.leave(s, anAccess)
+
+	// What is left is copied: all of it, where the kernel could not move it, or
+	// the rest, where it stopped at an error or at a file that has become
+	// shorter. The copy meets the same obstacle and tells it.
+	for sent < n {
+		at, piece, written := off+int64(sent), min(n-sent, chunkBytes), 0
+		err := m.withView(op, at, piece, func(p []byte) (err error) {
+			if written, err = w.Write(p); err == nil && written < len(p) {
+				err = io.ErrShortWrite
+			}
+			return err
+		})
+		sent += max(0, written)
+		if errors.Is(err, error(sys.EFAULT)) {
+			err = m.explainEfault(op, off+int64(sent), n-sent, err)
+		}
+		if err != nil {
+			return int64(sent), err
+		}
+	}
+	return int64(sent), nil
+}
+
+// explainEfault names the page that can't be had when the kernel met it while
+// writing from the mapping: it answers EFAULT there and raises no signal.
+func (m *Mapping) explainEfault(op string, off int64, n int, err error) error {
+	s, enterErr := m.enterRange(op, off, n)
+	if enterErr != nil {
+		return enterErr
+	}
+	defer m.gate.leave(s, anAccess)
+	if cause := m.populate(context.Background(), off, n); cause != nil {
+		return m.fail(op, off, n, cause)
+	}
+	return err
+}
+
+// sendWithin moves bytes inside the kernel until all are sent or it can't, and
+// tells how many went. The caller is inside the gate.
+func (m *Mapping) sendWithin(w io.Writer, off int64, n int) int {
+	raw := kernelWriter(w)
+	if raw == nil {
+		return 0
+	}
+	from, sent := m.opt.Offset+off, 0
+	for _, move := range []func(out, in int, off *int64, n int) (int, error){sys.CopyFileRange, sys.Sendfile} {
+		for sent < n {
+			var k int
+			var failed error
+			err := raw.Write(func(fd uintptr) (done bool) {
+				k, failed = move(int(fd), m.fd, &from, min(n-sent, chunkBytes))
+				return failed != error(sys.EAGAIN) // not ready: wait in the poller
+			})
+			if err != nil || k <= 0 || failed != nil && failed != error(sys.EINTR) {
+				break
+			}
+			sent += k
+		}
+	}
+	return sent
+}
+
+// kernelWriter is the descriptor under w if w is the standard library's own file
+// or stream socket. A type that embeds one may do more in its Write than the
+// kernel would.
+func kernelWriter(w io.Writer) syscall.RawConn {
+	switch reflect.TypeOf(w).String() {
+	case "*os.File", "*net.TCPConn", "*net.UnixConn":
+	default:
+		return nil
+	}
+	conn, ok := w.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
