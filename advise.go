@@ -161,7 +161,7 @@ func (m *Mapping) prepare(ctx context.Context, off int64, n int) error {
 		hints = append(hints, AdviseHugePage)
 	}
 	for _, h := range hints {
-		if err := m.advise(off, n, h); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		if err := m.advise(off, n, h); err != nil {
 			return err
 		}
 	}

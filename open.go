@@ -264,8 +264,8 @@ func growFile(fd int, size, off, end int64) error {
 	if err == nil {
 		return sys.Extend(fd, from, end-from)
 	}
-	if errors.Is(err, errors.ErrUnsupported) || err == error(sys.ENOSYS) {
-		return writeZeros(fd, from, end)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return writeZeros(fd, size, from, end)
 	}
 	// Some of it may have been reserved behind the end: give it back. The size
 	// is read again, since others may have grown the file meanwhile.
@@ -282,7 +282,7 @@ func growFile(fd int, size, off, end int64) error {
 }
 
 // writeZeros reserves blocks where the file system has no fallocate.
-func writeZeros(fd int, off, end int64) error {
+func writeZeros(fd int, size, off, end int64) error {
 	zeros := make([]byte, min(end-off, 1<<20))
 	for at := off; at < end; {
 		n, err := sys.Pwrite(fd, zeros[:min(end-at, int64(len(zeros)))], at)
@@ -290,7 +290,7 @@ func writeZeros(fd int, off, end int64) error {
 			err = sys.ENOSPC
 		}
 		if err != nil {
-			sys.Truncate(fd, off)
+			sys.Truncate(fd, size)
 			return because(err, "growing the file to %d bytes", end)
 		}
 		at += int64(n)

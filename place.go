@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"os"
 	"sync"
 
 	"github.com/memwright/mmap/internal/page"
@@ -79,9 +80,25 @@ func (m *Mapping) wanted() uintptr {
 
 // reserve holds the addresses for the mapping and its growth. They cost no
 // memory, and no one else is given them.
+//
+// Pages from the pool must lie on their own boundaries, and the kernel does not
+// know yet what will be mapped here: then room for the alignment is taken too,
+// and given back.
 func (m *Mapping) reserve() (err error) {
-	m.area.base, err = m.mmap(m.wanted(), m.area.reserved, sys.PROT_NONE, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS, -1, 0)
-	return err
+	length, slack := m.area.reserved, 0
+	if m.opt.Placement == Anywhere && m.pageSize > os.Getpagesize() {
+		slack = m.pageSize
+	}
+	m.area.base, err = m.mmap(m.wanted(), length+slack, sys.PROT_NONE, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS, -1, 0)
+	if err != nil || slack == 0 {
+		return err
+	}
+	head := -m.area.base % uintptr(m.pageSize)
+	if head > 0 {
+		err = sys.Munmap(m.area.base, head)
+	}
+	m.area.base += head
+	return errors.Join(err, sys.Munmap(m.area.base+uintptr(length), uintptr(slack)-head))
 }
 
 // mapPart maps [from, to) of the area over addresses that the mapping holds.

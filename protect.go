@@ -52,8 +52,8 @@ func protBits(p Prot) uint32 {
 
 // Lock keeps the pages that the n bytes from off touch in memory. LockNow brings
 // them in first (mlock(2)); a page that can't be had is an error, and then no page
-// of the range stays locked by this call. LockOnFault locks each page when it is
-// first touched (mlock2(2), Linux 4.4).
+// of the range stays locked. LockOnFault locks each page when it is first touched
+// (mlock2(2), Linux 4.4).
 //
 // On a CopyOnWrite mapping LockNow copies every page. Locked bytes count against
 // RLIMIT_MEMLOCK unless the process has CAP_IPC_LOCK.

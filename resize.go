@@ -114,6 +114,8 @@ func (m *Mapping) growArea(span int) error {
 		return m.mapAnew(span)
 	}
 	base, err := sys.Mremap(old.base, uintptr(old.span), uintptr(span), sys.MREMAP_MAYMOVE, 0)
+	// Not Linux, or pages from the pool, which can't be grown.
+	cannot := errors.Is(err, errors.ErrUnsupported) || err == error(sys.EINVAL)
 	switch {
 	case err == nil:
 		m.area.base, m.area.span, m.area.reserved = base, span, span
@@ -121,8 +123,10 @@ func (m *Mapping) growArea(span int) error {
 			sys.Munmap(old.base+uintptr(old.span), uintptr(old.reserved-old.span))
 		}
 		return nil
-	case errors.Is(err, errors.ErrUnsupported) && m.fd >= 0 && m.opt.Access != CopyOnWrite:
+	case cannot && m.fd >= 0 && m.opt.Access != CopyOnWrite:
 		return m.mapAnew(span) // shared memory holds nothing of its own: map it again elsewhere
+	case cannot:
+		return because(err, "this private memory can't be grown; keep room by Reserve")
 	case err == error(sys.EFAULT):
 		return because(err, "parts of the mapping have different protections, locks or advice; make them the same, or keep room by Reserve")
 	}

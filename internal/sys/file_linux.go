@@ -105,7 +105,7 @@ func Access(fd int) (readable, writable bool, err error) {
 
 // MayWrite reports whether the caller may open fd's file for writing.
 func MayWrite(fd int) bool {
-	return unix.Access("/proc/self/fd/"+strconv.Itoa(fd), unix.W_OK) == nil
+	return unix.Faccessat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), unix.W_OK, unix.AT_EACCESS) == nil
 }
 
 // BlockDeviceSize is the size in bytes of the block device fd.
