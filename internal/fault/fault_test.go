@@ -9,7 +9,10 @@ import (
 
 	"github.com/memwright/mmap/internal/mem"
 	"github.com/memwright/mmap/internal/sys"
+	"github.com/memwright/mmap/internal/testenv"
 )
+
+func TestMain(m *testing.M) { testenv.Main(m) }
 
 // dead is a range of addresses that can't be accessed.
 func dead(t *testing.T, pages int) (base uintptr, n int) {
@@ -17,7 +20,7 @@ func dead(t *testing.T, pages int) (base uintptr, n int) {
 	n = pages * os.Getpagesize()
 	base, err := sys.Mmap(0, uintptr(n), sys.PROT_NONE, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS, -1, 0)
 	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err)
+		testenv.Skip(t, err.Error())
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -35,6 +35,9 @@ func Within(off int64, n int, limit int) bool {
 // Outward grows r to whole pages of the given size. It reports false when the
 // rounded end does not fit in an int64.
 func Outward(r Range, size int) (Range, bool) {
+	if r.Off > math.MaxInt64-r.Len {
+		return Range{}, false
+	}
 	start := Down(r.Off, size)
 	end, ok := Up(r.End(), size)
 	return Range{start, end - start}, ok

@@ -10,8 +10,8 @@
 // # Adding a platform
 //
 // The files are a concern and a suffix: const_ (numbers), memory_ (the calls on
-// address ranges), file_ (the calls on descriptors), system_ (limits and the
-// kernel's name). linux is complete, bsd is darwin and freebsd, other refuses.
-// Give the new platform its own four files and take it out of the tags of
+// address ranges), file_ (the calls on descriptors), system_ (limits), process_
+// (other processes). linux is complete, bsd is darwin and freebsd, other refuses.
+// Give the new platform its own files and take it out of the tags of
 // other; nothing outside this package changes.
 package sys

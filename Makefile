@@ -1,0 +1,58 @@
+# What a run takes can be changed: make fuzz FUZZTIME=10m, make stress COUNT=100.
+FUZZTIME  ?= 30s
+COUNT     ?= 20
+BENCHTIME ?= 1s
+PLATFORMS := linux/amd64 linux/arm64 linux/386 darwin/arm64 freebsd/amd64 windows/amd64
+TESTED    = $(shell go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
+
+.PHONY: check fmt vet lint vuln test race gomaxprocs1 stress bench fuzz
+
+check: fmt vet lint vuln
+
+fmt:
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "not formatted:"; echo "$$files"; exit 1; }
+
+# cgo is off: the tree must build with nothing but Go, and other platforms' C
+# compilers are not here.
+vet:
+	@for p in $(PLATFORMS); do echo "vet $$p"; \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./... || exit 1; done
+	@go vet -tags invariants ./...
+	@test ! -f bench/go.mod || (cd bench && go vet ./...)
+
+lint:
+	go tool staticcheck ./...
+	go tool staticcheck -tags invariants ./...
+
+# govulncheck ends with 3 when it found something. Anything else but 0 means
+# that it could not ask (no way to vuln.go.dev): told, and no failure.
+vuln:
+	@timeout 120 go tool govulncheck ./...; code=$$?; case $$code in \
+		0) ;; 3) exit 1 ;; \
+		*) echo "govulncheck could not run (code $$code): known vulnerabilities were NOT checked" ;; esac
+
+# The package witness ends this with what was not proven on this machine.
+test:
+	go test ./...
+
+race:
+	CGO_ENABLED=1 go test -race -timeout 20m ./...
+
+# Not from the cache: the go command does not see GOMAXPROCS as an input.
+gomaxprocs1:
+	GOMAXPROCS=1 go test -count=1 ./...
+
+# With assertions on, in random order, on one processor and on more than there are.
+stress:
+	go test -tags invariants -count=$(COUNT) -cpu 1,4 -shuffle on -timeout 24h ./...
+
+bench:
+	cd bench && go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+fuzz:
+	@for p in $(TESTED); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+			echo "$$p $$f"; \
+			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
