@@ -37,7 +37,7 @@ const (
 	MAP_NORESERVE       Flag = sys.MAP_NORESERVE       // reserve no swap: a store may fail with SIGSEGV when memory is short
 	MAP_POPULATE        Flag = sys.MAP_POPULATE        // bring the pages in; a failure is swallowed
 	MAP_NONBLOCK        Flag = sys.MAP_NONBLOCK        // with MAP_POPULATE: do nothing
-	MAP_STACK           Flag = sys.MAP_STACK           // no effect on Linux
+	MAP_STACK           Flag = sys.MAP_STACK           // no transparent huge pages (6.7); no effect before
 	MAP_HUGETLB         Flag = sys.MAP_HUGETLB         // huge pages from the pool, of the size that MAP_HUGE_* names
 	MAP_SYNC            Flag = sys.MAP_SYNC            // MAP_SHARED_VALIDATE on DAX: file metadata is durable before a store succeeds (4.15)
 	MAP_UNINITIALIZED   Flag = sys.MAP_UNINITIALIZED   // do not clear pages; honoured only on machines without an MMU
@@ -77,7 +77,7 @@ type Advice int
 // The values of Advice.
 const (
 	MADV_NORMAL          Advice = sys.MADV_NORMAL          // the default read-ahead
-	MADV_RANDOM          Advice = sys.MADV_RANDOM          // no read-ahead and no fault-around of absent pages
+	MADV_RANDOM          Advice = sys.MADV_RANDOM          // no read-ahead
 	MADV_SEQUENTIAL      Advice = sys.MADV_SEQUENTIAL      // read far ahead
 	MADV_WILLNEED        Advice = sys.MADV_WILLNEED        // start reading in; maps nothing
 	MADV_DONTNEED        Advice = sys.MADV_DONTNEED        // drop the pages: private ones are lost

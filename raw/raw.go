@@ -7,11 +7,14 @@ import (
 )
 
 // Mmap maps length bytes of fd from offset at addr, or where the kernel likes,
-// and returns the address (mmap(2)). The length is rounded up to whole pages;
-// offset must be a multiple of the page size.
+// and returns the address, or 0 on failure (mmap(2)). The length is rounded up
+// to whole pages; offset must be a multiple of the page size.
 func Mmap(addr uintptr, length int, prot Prot, flags Flag, fd int, offset int64) (uintptr, error) {
 	got, err := sys.Mmap(addr, uintptr(length), uint32(prot), uint32(flags), fd, offset)
-	return got, failure("mmap", err)
+	if err != nil {
+		return 0, failure("mmap", err)
+	}
+	return got, nil
 }
 
 // Munmap removes every page that [addr, addr+length) touches, whichever
@@ -59,7 +62,8 @@ func Madvise(addr uintptr, length int, advice Advice) error {
 	return failure("madvise", sys.Madvise(addr, uintptr(length), int(advice)))
 }
 
-// Mremap grows, shrinks or moves a mapping and returns its address (mremap(2)).
+// Mremap grows, shrinks or moves a mapping and returns its address, or 0 on
+// failure (mremap(2)).
 // newAddr counts only with MREMAP_FIXED or MREMAP_DONTUNMAP.
 func Mremap(oldAddr uintptr, oldLength, newLength int, flags RemapFlag, newAddr uintptr) (uintptr, error) {
 	got, err := sys.Mremap(oldAddr, uintptr(oldLength), uintptr(newLength), int(flags), newAddr)
@@ -71,7 +75,9 @@ func Mremap(oldAddr uintptr, oldLength, newLength int, flags RemapFlag, newAddr 
 // For a file that the caller neither owns nor may write, the kernel answers
 // "in memory" for every page, whatever is true (since Linux 5.2).
 func Mincore(addr uintptr, length int, vec []byte) error {
-	if length > 0 && len(vec) < (length-1)/os.Getpagesize()+1 {
+	// As the kernel counts: a negative length is a huge one, and a 32-bit
+	// process may have that much mapped.
+	if n := uintptr(length); n > 0 && uintptr(len(vec)) < (n-1)/uintptr(os.Getpagesize())+1 {
 		return failure("mincore", sys.EINVAL)
 	}
 	return failure("mincore", sys.Mincore(addr, uintptr(length), vec))
