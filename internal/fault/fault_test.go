@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"runtime"
@@ -136,5 +137,22 @@ func TestNothingIsAllocated(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { Call(1<<20, 1, func() error { p[0]++; return nil }) }); n != 0 {
 		t.Errorf("Call allocates %v times", n)
+	}
+}
+
+func TestCopyOfAnyLengthIsCopy(t *testing.T) {
+	src := make([]byte, 3*pieceBytes)
+	for i := range src {
+		src[i] = byte(i * 7 / 5)
+	}
+	for _, n := range []int{0, 1, pieceBytes - 1, pieceBytes, pieceBytes + 1, 2 * pieceBytes, 3*pieceBytes - 1} {
+		for _, m := range []int{n, n + 1, max(0, n-1)} {
+			dst := make([]byte, m)
+			want := make([]byte, m)
+			copy(want, src[:n])
+			if _, faulted := Copy(dst, src[:n], 1<<20, 1); faulted || !bytes.Equal(dst, want) {
+				t.Errorf("%d bytes into %d: faulted %v, equal %v", n, m, faulted, bytes.Equal(dst, want))
+			}
+		}
 	}
 }
