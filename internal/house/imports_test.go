@@ -39,6 +39,7 @@ var lattice = []row{
 	{pkg: "bench/*", may: []string{"public"}, outside: true},
 	{pkg: "internal/testenv", may: []string{"public", "internal/sys"}, outside: true},
 	{pkg: "internal/house"},
+	{pkg: "internal/mutants"},
 	{pkg: "witness", may: []string{"internal/sys"}},
 }
 

@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -75,10 +76,15 @@ func (c Child) Run(t testing.TB) Result {
 // killed when t ends.
 func (c Child) Command(t testing.TB) *exec.Cmd {
 	t.Helper()
+	return c.command(t.Context(), t)
+}
+
+func (c Child) command(ctx context.Context, t testing.TB) *exec.Cmd {
+	t.Helper()
 	if children[c.Name] == nil {
 		t.Fatalf("no child is registered as %q", c.Name)
 	}
-	cmd := exec.CommandContext(t.Context(), self(t))
+	cmd := exec.CommandContext(ctx, self(t))
 	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.Env = append(cmd.Env, childVar+"="+c.Name, limitsVar+"="+encodeLimits(c.Limits))
 	cmd.ExtraFiles = c.Files

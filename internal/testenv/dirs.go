@@ -70,31 +70,57 @@ func TmpfsDir(t testing.TB) string {
 // unmounted when t ends.
 func LoopFS(t testing.TB, kind string, size int64) string {
 	t.Helper()
-	Need(t, Root, Feature{Name: "loop devices", Probe: func() error { return openable("/dev/loop-control") }}, tool("mkfs."+kind), tool("mount"))
+	needLoop(t, kind)
 	dir := DiskDir(t)
-	image, root := filepath.Join(dir, "image"), filepath.Join(dir, "root")
-	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, size), os.Mkdir(root, 0o755)); err != nil {
+	image, root := newImage(t, dir, kind, size), filepath.Join(dir, "root")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mount(t, root, "-t", kind, "-o", "loop", image)
+	return root
+}
+
+func needLoop(t testing.TB, kind string) {
+	t.Helper()
+	Need(t, Root, Feature{Name: "loop devices", Probe: func() error { return openable("/dev/loop-control") }}, tool("mkfs."+kind), tool("mount"))
+}
+
+// newImage is the name of a new file in dir with a file system in it.
+func newImage(t testing.TB, dir, kind string, size int64) string {
+	t.Helper()
+	image := filepath.Join(dir, "image")
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, size)); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("mkfs."+kind, "-q", image).CombinedOutput(); err != nil {
 		t.Fatalf("mkfs.%s: %v\n%s", kind, err, out)
 	}
-	if out, err := exec.Command("mount", "-t", kind, "-o", "loop", image, root).CombinedOutput(); err != nil {
+	return image
+}
+
+// mount runs mount(8) on root, which any user may then write to, until t ends.
+// t is skipped where the kernel lacks the kind of file system or root, as in a
+// container, may not mount.
+func mount(t testing.TB, root string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command("mount", append(args, root)...).CombinedOutput(); err != nil {
 		if strings.Contains(string(out), "unknown filesystem type") {
-			Skip(t, "needs "+kind+" in the kernel: "+strings.TrimSpace(string(out)))
+			Skip(t, "needs a file system that the kernel lacks: "+strings.TrimSpace(string(out)))
 		}
-		t.Fatalf("mount %s: %v\n%s", kind, err, out)
+		if strings.Contains(string(out), "permission denied") {
+			Skip(t, "needs the right to mount: "+strings.TrimSpace(string(out)))
+		}
+		t.Fatalf("mount %v: %v\n%s", args, err, out)
 	}
 	t.Cleanup(func() {
 		if out, err := exec.Command("umount", root).CombinedOutput(); err != nil {
-			t.Errorf("umount %s: %v\n%s", kind, err, out)
+			t.Errorf("umount %s: %v\n%s", root, err, out)
 			exec.Command("umount", "-l", root).Run() // so that the directory can go
 		}
 	})
 	if err := os.Chmod(root, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	return root
 }
 
 func tool(name string) Feature {

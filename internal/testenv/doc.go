@@ -9,6 +9,22 @@
 // give directories on a file system of a known kind. [Seed] makes what is
 // random repeatable.
 //
+// # Rigs
+//
+// What a healthy machine does not do by itself. [SlowFS] is a file whose reads,
+// writes and syncs are slow or fail on command, and [FailingDisk] an ext4 or
+// xfs on such a device. [Fill] leaves a file system without a free block,
+// [Freeze] one that lets no writer on, [Reflink] a file that shares its blocks,
+// [Overlay] one directory over another. [Truncate] has another process cut a
+// file while it is in use. What a rig mounts or freezes is given back when the
+// test ends; a child sees to it even when the test process is killed, except
+// for the mounts of [LoopFS] and [Overlay].
+//
+// # Lock order
+//
+// No goroutine holds two of the mutexes: the records', a child's pipe and, in
+// the process that serves a SlowFS, its file's state.
+//
 // # What was not proven
 //
 // The go command shows nothing of a package whose tests pass, so a skip would

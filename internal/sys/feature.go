@@ -1,0 +1,6 @@
+package sys
+
+// Space is what statfs(2) tells of a file system, in bytes.
+type Space struct {
+	Total, Free uint64 // Free is what an ordinary user may still take
+}
