@@ -42,14 +42,11 @@ func (m *Mapping) WriteView(off int64, n int, fn func(p []byte) error) error {
 // withView holds a view out while fn runs. Its name is what Close looks for on
 // its own stack.
 func (m *Mapping) withView(op string, off int64, n int, fn func(p []byte) error) error {
-	s, err := m.gate.enter(aView)
+	s, err := m.enterAs(aView, op, off, n)
 	if err != nil {
-		return m.fail(op, off, n, err)
+		return err
 	}
 	defer m.gate.leave(s, aView)
-	if !page.Within(off, n, m.area.length) {
-		return m.fail(op, off, n, because(ErrOutOfRange, "mapping of %d bytes", m.area.length))
-	}
 	p := m.slice(off, n)
 	addr, faulted, err := fault.Call(m.area.base, m.area.span, func() error { return fn(p) })
 	if faulted {

@@ -109,6 +109,14 @@ func (m *Mapping) fail(op string, off int64, n int, err error) error {
 	return &Error{Op: op, Path: m.path, Off: off, Len: n, Err: err}
 }
 
+// failIf is fail for an error that may be nil.
+func (m *Mapping) failIf(op string, off int64, n int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return m.fail(op, off, n, err)
+}
+
 // translate says what the errno of a refused mapping means and what to do.
 func (m *Mapping) translate(err error, wanted uint64) error {
 	errno, ok := err.(sys.Errno)

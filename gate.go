@@ -103,7 +103,7 @@ func (g *gate) awaitOpen() {
 // ErrBusy if refuse says so. It gives up when ctx ends, with its error. On
 // success the caller ends the exclusion by reopen or shut.
 func (g *gate) exclude(ctx context.Context, state uint32, refuse func() bool) error {
-	if err := g.claim(ctx, state); err != nil {
+	if err := g.claim(ctx, state, refuse); err != nil {
 		return err
 	}
 	for {
@@ -128,8 +128,9 @@ func (g *gate) exclude(ctx context.Context, state uint32, refuse func() bool) er
 	}
 }
 
-// claim makes the caller the one excluder.
-func (g *gate) claim(ctx context.Context, state uint32) error {
+// claim makes the caller the one excluder. Another one may be waiting for the
+// very view that the caller is inside of: then refuse decides here too.
+func (g *gate) claim(ctx context.Context, state uint32, refuse func() bool) error {
 	for {
 		g.slow.Lock()
 		if g.state.Load() == stateClosed {
@@ -151,6 +152,9 @@ func (g *gate) claim(ctx context.Context, state uint32) error {
 		}
 		opened := g.slow.opened
 		g.slow.Unlock()
+		if _, views := g.inside(); views > 0 && refuse() {
+			return ErrBusy
+		}
 		select {
 		case <-opened:
 		case <-ctx.Done():

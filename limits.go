@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -44,17 +45,34 @@ func mapCountLimit(errno error) error {
 	if !ok {
 		return nil
 	}
-	maps, err := os.ReadFile("/proc/self/maps")
-	if err != nil {
-		return nil
-	}
+	have, err := countMaps()
 	// The kernel compares before it adds, and one call may need two areas more.
-	have := uint64(bytes.Count(maps, []byte("\n")))
-	if have+2 < limit {
+	if err != nil || have+2 < limit {
 		return nil
 	}
 	return &LimitError{Limit: "vm.max_map_count", Have: have, Want: 1, Max: limit, Unit: "mappings",
 		Fix: "close mappings, or raise it as root with sysctl vm.max_map_count=N", Err: errno}
+}
+
+// countMaps counts the areas of the process. It keeps to a small buffer: at the
+// limit the Go heap may be unable to grow, and the runtime dies of that.
+func countMaps() (n uint64, err error) {
+	f, err := os.Open("/proc/self/maps")
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var buf [4096]byte
+	for {
+		k, err := f.Read(buf[:])
+		n += uint64(bytes.Count(buf[:k], []byte("\n")))
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
 }
 
 func resourceLimit(errno error, r sys.Resource, name, used string, wanted uint64, fix string) error {

@@ -29,6 +29,7 @@ type Mapping struct {
 	// for those that may not.
 	inode       *inode
 	entrySynced atomic.Bool // the directory entry of a file that Create made is durable
+	shrunk      atomic.Bool // Resize gave pages back that may hold stores which no Sync has covered
 
 	// parent is the reservation that this mapping was placed into by
 	// FixedReplace; tenants counts those placed into this one.
@@ -139,6 +140,8 @@ func Slice[T any](m *Mapping, off int64, n int) ([]T, error) {
 	switch {
 	case n < 0 || size > 0 && n > m.area.length/size || !page.Within(off, n*size, m.area.length):
 		return nil, m.fail("slice", off, n, because(ErrOutOfRange, "%d values of %d bytes, mapping of %d bytes", n, size, m.area.length))
+	case size == 0 || n == 0:
+		return make([]T, n), nil // no bytes, wherever they are
 	case (uintptr(m.delta)+uintptr(off))%uintptr(align) != 0: // the base is page-aligned
 		return nil, m.fail("slice", off, n, invalid("offset %d is not aligned to %d bytes at this address", off, align))
 	}
@@ -262,13 +265,18 @@ func (m *Mapping) pages(off int64, n int) (addr, length uintptr) {
 
 // enterRange lets a short access in and checks its range.
 func (m *Mapping) enterRange(op string, off int64, n int) (*shard, error) {
-	s, err := m.gate.enter(anAccess)
+	return m.enterAs(anAccess, op, off, n)
+}
+
+// enterAs lets an access or a view in and checks its range.
+func (m *Mapping) enterAs(what uint64, op string, off int64, n int) (*shard, error) {
+	s, err := m.gate.enter(what)
 	if err != nil {
 		return nil, m.fail(op, off, n, err)
 	}
 	if !page.Within(off, n, m.area.length) {
 		length := m.area.length
-		m.gate.leave(s, anAccess)
+		m.gate.leave(s, what)
 		return nil, m.fail(op, off, n, because(ErrOutOfRange, "mapping of %d bytes", length))
 	}
 	return s, nil

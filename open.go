@@ -85,6 +85,9 @@ func Map(f *os.File, o Options) (*Mapping, error) {
 	}
 	var dupErr error
 	err = conn.Control(func(fd uintptr) { m.fd, dupErr = ownDescriptor(int(fd), m.opt.Access) })
+	if err != nil { // f is closed, which the poller says in an error of its own
+		err = fs.ErrClosed
+	}
 	if err = errors.Join(err, dupErr); err != nil {
 		m.release()
 		return nil, m.refuse("map", err)
@@ -126,21 +129,21 @@ func Anonymous(length int, o Options) (*Mapping, error) {
 	m.opt.Length = length
 	switch {
 	case length < 0:
-		return nil, m.refuse("anonymous", invalid("length %d is negative", length))
+		return nil, m.refuse("map", invalid("length %d is negative", length))
 	case o.Offset != 0:
-		return nil, m.refuse("anonymous", invalid("anonymous memory has no Offset"))
+		return nil, m.refuse("map", invalid("anonymous memory has no Offset"))
 	case o.Length != 0 && o.Length != length:
-		return nil, m.refuse("anonymous", invalid("Length %d contradicts the length %d", o.Length, length))
+		return nil, m.refuse("map", invalid("Length %d contradicts the length %d", o.Length, length))
 	case o.Sharing == Shared && o.Access == CopyOnWrite:
-		return nil, m.refuse("anonymous", invalid("copy-on-write memory is private, so it can't be Shared"))
+		return nil, m.refuse("map", invalid("copy-on-write memory is private, so it can't be Shared"))
 	}
 	if err := m.opt.validate(); err != nil {
-		return nil, m.refuse("anonymous", err)
+		return nil, m.refuse("map", err)
 	}
 	if o.Sharing == Shared {
 		fd, err := sys.Memfd("mmap", o.Exec, o.HugePages.pageShift())
 		if err != nil {
-			return nil, m.refuse("anonymous", err)
+			return nil, m.refuse("map", err)
 		}
 		m.fd = fd
 		if m.stat, err = sys.Fstat(fd); err == nil {
@@ -148,10 +151,10 @@ func Anonymous(length int, o Options) (*Mapping, error) {
 		}
 		if err != nil {
 			m.release()
-			return nil, m.refuse("anonymous", err)
+			return nil, m.refuse("map", err)
 		}
 	}
-	return m.build("anonymous", length)
+	return m.build("map", length)
 }
 
 // newMapping is a Mapping that nothing is mapped for yet. Whoever fails before
@@ -208,7 +211,7 @@ func (m *Mapping) prepareFile() (length int, err error) {
 			return 0, invalid("%d bytes don't fit in this process's address space; map a window by Offset and Length", size-off)
 		}
 		if size == 0 && m.opt.Reserve == 0 {
-			return 0, m.probeEmpty()
+			return 0, m.probeMap() // an empty file, or an entry of /proc that claims to be one
 		}
 		return int(size - off), nil
 	case int64(length) <= size-off:
@@ -218,8 +221,10 @@ func (m *Mapping) prepareFile() (length int, err error) {
 	case m.stat.Kind != sys.Regular:
 		return 0, because(ErrPastEnd, "[%d, +%d) reaches past the %d bytes of the device", off, length, size)
 	}
-	if _, w, err := sys.Access(m.fd); err == nil && !w {
-		return 0, m.explainAccess(sys.EACCES) // before the growth fails with a worse errno
+	// What can't be mapped must not be grown: neither a file that is open for
+	// writing alone, nor an entry of /proc, where zeros would be a command.
+	if err := m.probeMap(); err != nil {
+		return 0, err
 	}
 	return length, growFile(m.fd, size, off, off+int64(length))
 }
@@ -240,9 +245,9 @@ func (m *Mapping) size() (int64, error) {
 	return unknownSize, nil
 }
 
-// probeEmpty tells an empty file, which is an empty mapping, from an entry of
-// /proc and its like, which claims to be empty and can't be mapped.
-func (m *Mapping) probeEmpty() error {
+// probeMap finds out whether the kernel maps this object at all, whatever its
+// size says.
+func (m *Mapping) probeMap() error {
 	size := os.Getpagesize()
 	addr, err := sys.Mmap(0, uintptr(size), m.opt.prot(), m.opt.flags(m.fd), m.fd, 0)
 	if err == nil {
@@ -262,7 +267,10 @@ func growFile(fd int, size, off, end int64) error {
 	from := max(size, off)
 	err := sys.Allocate(fd, from, end-from)
 	if err == nil {
-		return sys.Extend(fd, from, end-from)
+		err = sys.Extend(fd, from, end-from) // RLIMIT_FSIZE is looked at here
+	}
+	if err == nil {
+		return nil
 	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		return writeZeros(fd, size, from, end)

@@ -20,6 +20,7 @@ func (m *Mapping) place(length int) error {
 	}
 	m.area = area{span: span, reserved: max(span, reserved), length: length}
 	if m.area.reserved == 0 {
+		m.becomeReservation()
 		return nil // empty: there is nothing to map
 	}
 	if m.opt.Placement == FixedReplace {
@@ -139,21 +140,20 @@ func (m *Mapping) mmap(addr uintptr, length int, prot, flags uint32, fd int, off
 // addresses behind that still belong to it.
 func (m *Mapping) unmap() error {
 	a := m.area
+	m.endReservation()
+	var err error
 	switch {
 	case a.reserved == 0:
-		return nil
 	case m.parent != nil:
-		if err := m.holdPart(0, a.reserved); err != nil {
-			return err
-		}
-		m.leaveReservation()
+		err = m.holdPart(0, a.reserved)
 	default:
-		m.endReservation()
-		if err := sys.Munmap(a.base, uintptr(a.reserved)); err != nil {
-			m.becomeReservation()
-			return err
-		}
+		err = sys.Munmap(a.base, uintptr(a.reserved))
 	}
+	if err != nil {
+		m.becomeReservation()
+		return err
+	}
+	m.leaveReservation()
 	m.area = area{}
 	return nil
 }
@@ -188,8 +188,8 @@ func (m *Mapping) endReservation() {
 	reservations.Unlock()
 }
 
-// joinReservation finds the reservation that the wanted addresses lie in. It is
-// fine if there is none; lying half in one is not.
+// joinReservation finds the innermost reservation that the wanted addresses lie
+// in. It is fine if there is none; lying half in one is not.
 func (m *Mapping) joinReservation() error {
 	start, n := m.wanted(), uintptr(m.area.reserved)
 	reservations.Lock()
@@ -197,11 +197,16 @@ func (m *Mapping) joinReservation() error {
 	for r := range reservations.live {
 		joined, err := r.admit(start, n)
 		if err != nil {
+			m.leaveReservation()
 			return err
 		}
-		if joined {
+		switch {
+		case !joined:
+		case m.parent != nil && m.parent.area.reserved <= r.area.reserved: // with a tenant counted, it stays as it is
+			r.tenants.Add(-1)
+		default:
+			m.leaveReservation()
 			m.parent = r
-			return nil
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 
@@ -51,8 +52,7 @@ func protBits(p Prot) uint32 {
 }
 
 // Lock keeps the pages that the n bytes from off touch in memory. LockNow brings
-// them in first (mlock(2)); a page that can't be had is an error, and then no page
-// of the range stays locked. LockOnFault locks each page when it is first touched
+// them in first (mlock(2)); on any error no page of the range stays locked. LockOnFault locks each page when it is first touched
 // (mlock2(2), Linux 4.4).
 //
 // On a CopyOnWrite mapping LockNow copies every page. Locked bytes count against
@@ -78,26 +78,40 @@ func (m *Mapping) lock(off int64, n int, mode LockMode) error {
 	if length == 0 {
 		return nil
 	}
-	var err error
-	if mode == LockOnFault {
-		err = sys.Mlock2(addr, length, sys.MLOCK_ONFAULT)
-	} else {
-		err = sys.Mlock(addr, length)
-	}
+	err := m.mlock(addr, length, off, n, mode)
 	if err == nil {
 		return nil
 	}
 	// The area is marked locked before its pages are brought in, so a page that
-	// can't be had leaves the mark behind.
+	// can't be had leaves the mark behind. It goes before the limit is looked at:
+	// what is marked counts as locked.
+	sys.Munlock(addr, length)
+	if _, isErrno := err.(sys.Errno); !isErrno {
+		return err
+	}
 	locked := explainLockLimit(err, uint64(length))
 	if errors.As(locked, new(*LimitError)) {
-		return locked // refused beforehand: nothing was marked
+		return locked
 	}
-	sys.Munlock(addr, length)
 	if cause := m.firstBadPage(off, n); cause != nil {
 		return cause
 	}
 	return locked
+}
+
+// mlock marks the range, which meets the limit, and then brings it in by
+// populate before mlock(2) itself would: of a page whose reading fails, mlock
+// repeats the read for ever (__mm_populate takes "try again" for progress; seen
+// on Linux 6.18).
+func (m *Mapping) mlock(addr, length uintptr, off int64, n int, mode LockMode) error {
+	err := sys.Mlock2(addr, length, sys.MLOCK_ONFAULT)
+	if mode == LockOnFault || err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	if err := m.populate(context.Background(), off, n); err != nil {
+		return err
+	}
+	return sys.Mlock(addr, length)
 }
 
 // Unlock undoes Lock for every page that the n bytes from off touch. Locks do

@@ -83,10 +83,8 @@ var errNegativePosition = errors.New("the position would be negative or too larg
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	r.canBack = false
 	length := int64(r.m.Len())
-	if r.off >= length {
-		return 0, nil
-	}
-	n, err := r.m.send("write to", w, r.off, int(length-r.off), r.m.sendsFile())
+	off := min(r.off, length)
+	n, err := r.m.send("write to", w, off, int(length-off), r.m.sendsFile)
 	r.off += n
 	return n, err
 }

@@ -71,34 +71,54 @@ func (m *Mapping) Residency(off int64, n int) (Residency, error) {
 		r.Private = private
 	}
 	// cachestat counts the file's pages; what it can't tell mincore may.
-	if (r.Resident == Unknown || m.opt.Access == CopyOnWrite) && m.mincoreIsTrue() {
-		count := PageCount(0)
-		for run, err := range m.residentRuns(off, n) {
-			if err != nil {
-				return r, m.unlessUnsupported("residency", off, n, err)
-			}
-			count += PageCount(page.Count(run.Off+int64(m.delta), int(run.Len), m.pageSize))
+	if r.Resident == Unknown || m.opt.Access == CopyOnWrite {
+		if err := m.countResident(off, n, &r); err != nil {
+			return r, m.fail("residency", off, n, err)
 		}
-		r.Resident = count
 	}
 	return r, nil
 }
 
-func (m *Mapping) unlessUnsupported(op string, off int64, n int, err error) error {
-	if errors.Is(err, errors.ErrUnsupported) {
+// countResident counts by mincore, where that tells this caller the truth.
+func (m *Mapping) countResident(off int64, n int, r *Residency) error {
+	if !m.mincoreIsTrue() {
 		return nil
 	}
-	return m.fail(op, off, n, err)
+	count := PageCount(0)
+	for run, err := range m.residentRuns(off, n) {
+		if errors.Is(err, errors.ErrUnsupported) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		count += PageCount(page.Count(run.Off+int64(m.delta), int(run.Len), m.pageSize))
+	}
+	r.Resident = count
+	return nil
 }
 
 // countCache asks the page cache itself.
 func (m *Mapping) countCache(off int64, n int, r *Residency) {
+	if !m.ownCache() {
+		return
+	}
 	span, _ := page.Outward(page.Range{Off: m.opt.Offset + off, Len: int64(n)}, m.pageSize)
 	st, err := sys.Cachestat(m.fd, span.Off, span.Len)
 	if err != nil {
 		return
 	}
 	r.Resident, r.Dirty, r.Writeback = PageCount(st.Cached), PageCount(st.Dirty), PageCount(st.Writeback)
+}
+
+// ownCache reports whether the descriptor's inode is the one whose pages the
+// mapping shows. A file of overlayfs has no pages of its own: cachestat and
+// sync_file_range on its descriptor see none. The mapping is of the file below,
+// and mincore sees that.
+func (m *Mapping) ownCache() bool {
+	const overlayfs = 0x794c7630 // linux/magic.h
+	magic, err := sys.FileSystem(m.fd)
+	return err != nil || magic != overlayfs
 }
 
 // mincoreIsTrue reports whether mincore tells this caller the truth: the kernel
@@ -120,25 +140,35 @@ type Range struct {
 // hides the answer; see Residency.
 func (m *Mapping) ResidentRanges(off int64, n int) iter.Seq2[Range, error] {
 	return func(yield func(Range, error) bool) {
-		s, err := m.enterRange("residency", off, n)
-		if err != nil {
-			yield(Range{}, err)
-			return
-		}
-		defer m.gate.leave(s, anAccess)
-		if !m.mincoreIsTrue() {
-			yield(Range{}, m.fail("residency", off, n, because(errors.ErrUnsupported, "the kernel tells only the file's owner, or who may write it, which pages are in memory")))
-			return
-		}
-		for r, err := range m.residentRuns(off, n) {
-			if err != nil {
-				err = m.fail("residency", off, n, err)
-			}
-			if !yield(r, err) || err != nil {
+		// The loop's body runs outside of the gate: it may Resize or Close.
+		runs, err := m.residentNow(off, n)
+		for _, r := range runs {
+			if !yield(r, nil) {
 				return
 			}
 		}
+		if err != nil {
+			yield(Range{}, err)
+		}
 	}
+}
+
+func (m *Mapping) residentNow(off int64, n int) (runs []Range, err error) {
+	s, err := m.enterRange("residency", off, n)
+	if err != nil {
+		return nil, err
+	}
+	defer m.gate.leave(s, anAccess)
+	if !m.mincoreIsTrue() {
+		return nil, m.fail("residency", off, n, because(errors.ErrUnsupported, "the kernel tells only the file's owner, or who may write it, which pages are in memory"))
+	}
+	for r, err := range m.residentRuns(off, n) {
+		if err != nil {
+			return runs, m.fail("residency", off, n, err)
+		}
+		runs = append(runs, r)
+	}
+	return runs, nil
 }
 
 // mincorePages is how many pages one mincore answers for.

@@ -54,6 +54,7 @@ func (m *Mapping) resize(n int) error {
 	case span > old.span:
 		err = m.growArea(span)
 	case span < old.span:
+		m.shrunk.Store(true)
 		err = m.shrinkArea(span)
 	}
 	if err != nil {
@@ -112,6 +113,10 @@ func (m *Mapping) growArea(span int) error {
 		return because(ErrBusy, "the mapping stands in a reservation and can't move out of it")
 	case old.span == 0: // empty until now
 		return m.mapAnew(span)
+	case m.fd >= 0 && m.stat.Kind == sys.CharDevice:
+		// The driver decided at mmap what there is (/dev/zero: memory of that
+		// length). mremap would add addresses without pages.
+		return because(errors.ErrUnsupported, "a device's mapping can't grow; map it again, or keep room by Reserve")
 	}
 	base, err := sys.Mremap(old.base, uintptr(old.span), uintptr(span), sys.MREMAP_MAYMOVE, 0)
 	// Not Linux, or pages from the pool, which can't be grown.

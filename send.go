@@ -18,7 +18,7 @@ import (
 // that moment, and a later store does not change it. [Mapping.SendTo] moves them
 // without a copy from a writable mapping too.
 func (m *Mapping) WriteTo(w io.Writer) (int64, error) {
-	return m.send("write to", w, 0, m.Len(), m.sendsFile())
+	return m.send("write to", w, 0, m.Len(), m.sendsFile)
 }
 
 // SendTo writes the n bytes from off to w, within the kernel where it can:
@@ -28,10 +28,11 @@ func (m *Mapping) WriteTo(w io.Writer) (int64, error) {
 // themselves are queued, so a store made after SendTo has returned can still
 // change what the peer reads. Private copies are never sent so; they are copied.
 func (m *Mapping) SendTo(w io.Writer, off int64, n int) (int64, error) {
-	return m.send("send", w, off, n, m.opt.Access == ReadWrite && m.syncs() && m.coherent() || m.sendsFile())
+	return m.send("send", w, off, n, func() bool { return m.syncs() && m.coherent() || m.sendsFile() })
 }
 
-// sendsFile reports whether the file's bytes are the mapping's.
+// sendsFile reports whether the file's bytes are the mapping's, for good. Like
+// coherent it is called inside the gate.
 func (m *Mapping) sendsFile() bool {
 	return m.opt.Access == ReadOnly && !m.unreadable.Load() && m.coherent()
 }
@@ -66,37 +67,81 @@ const (
 // chunkBytes bounds what one step of a send copies or hands to the kernel.
 const chunkBytes = 1 << 20
 
-func (m *Mapping) send(op string, w io.Writer, off int64, n int, within bool) (int64, error) {
-	s, err := m.enterRange(op, off, n)
+// send moves what it can within the kernel, if the file's bytes may stand in for
+// the memory. What is left is copied: all of it, where the kernel could not move
+// it, or the rest, where it stopped at an error or at a file that has become
+// shorter. The copy meets the same obstacle and tells it.
+func (m *Mapping) send(op string, w io.Writer, off int64, n int, fileWill func() bool) (int64, error) {
+	sent, err := m.sendFile(op, w, off, n, fileWill)
 	if err != nil {
 		return 0, err
 	}
-	sent := 0
-	if within {
-		sent = m.sendWithin(w, off, n)
-	}
-	m.gate.leave(s, anAccess)
-
-	// What is left is copied: all of it, where the kernel could not move it, or
-	// the rest, where it stopped at an error or at a file that has become
-	// shorter. The copy meets the same obstacle and tells it.
-	for sent < n {
-		at, piece, written := off+int64(sent), min(n-sent, chunkBytes), 0
-		err := m.withView(op, at, piece, func(p []byte) (err error) {
-			if written, err = w.Write(p); err == nil && written < len(p) {
-				err = io.ErrShortWrite
-			}
-			return err
-		})
-		sent += max(0, written)
-		if errors.Is(err, error(sys.EFAULT)) {
-			err = m.explainEfault(op, off+int64(sent), n-sent, err)
+	write := m.sendMemory
+	if kernelWriter(w) == nil {
+		buf := make([]byte, min(n-sent, chunkBytes))
+		write = func(op string, w io.Writer, off int64, n int) (int, error) {
+			return m.sendCopy(op, w, off, buf[:n])
 		}
+	}
+	for sent < n {
+		k, err := write(op, w, off+int64(sent), min(n-sent, chunkBytes))
+		sent += max(0, k)
 		if err != nil {
 			return int64(sent), err
 		}
 	}
 	return int64(sent), nil
+}
+
+// sendFile sends from the file as far as that goes. It may wait for whoever
+// reads at the other end, so it counts as a view: Resize refuses and does not
+// wait for it.
+func (m *Mapping) sendFile(op string, w io.Writer, off int64, n int, fileWill func() bool) (int, error) {
+	s, err := m.enterAs(aView, op, off, n)
+	if err != nil {
+		return 0, err
+	}
+	defer m.gate.leave(s, aView)
+	if !fileWill() {
+		return 0, nil
+	}
+	return m.sendWithin(w, off, n), nil
+}
+
+// sendMemory has the kernel copy from the mapping. A page that can't be had is
+// an EFAULT there, and no signal.
+func (m *Mapping) sendMemory(op string, w io.Writer, off int64, n int) (written int, err error) {
+	err = m.withView(op, off, n, func(p []byte) (err error) {
+		if written, err = w.Write(p); err == nil && written < len(p) {
+			err = io.ErrShortWrite
+		}
+		return err
+	})
+	if errors.Is(err, error(sys.EFAULT)) {
+		at := max(0, written)
+		err = m.explainEfault(op, off+int64(at), n-at, err)
+	}
+	return written, err
+}
+
+// sendCopy hands w a copy. A fault inside a Write that is not the kernel's would
+// leave it half done, with its locks held and its counts wrong.
+func (m *Mapping) sendCopy(op string, w io.Writer, off int64, buf []byte) (int, error) {
+	n, failed := m.ReadAt(buf, off)
+	if failed == io.EOF {
+		failed = m.fail(op, off, len(buf), because(ErrOutOfRange, "the mapping has shrunk meanwhile"))
+	}
+	if n == 0 {
+		return 0, failed
+	}
+	written, err := w.Write(buf[:n])
+	if err == nil && written < n {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return written, err
+	}
+	return written, failed
 }
 
 // explainEfault names the page that can't be had when the kernel met it while
@@ -114,7 +159,7 @@ func (m *Mapping) explainEfault(op string, off int64, n int, err error) error {
 }
 
 // sendWithin moves bytes inside the kernel until all are sent or it can't, and
-// tells how many went. The caller is inside the gate.
+// tells how many went.
 func (m *Mapping) sendWithin(w io.Writer, off int64, n int) int {
 	raw := kernelWriter(w)
 	if raw == nil {
@@ -142,13 +187,17 @@ func (m *Mapping) sendWithin(w io.Writer, off int64, n int) int {
 // or stream socket. A type that embeds one may do more in its Write than the
 // kernel would.
 func kernelWriter(w io.Writer) syscall.RawConn {
-	switch reflect.TypeOf(w).String() {
-	case "*os.File", "*net.TCPConn", "*net.UnixConn":
-	default:
-		return nil
-	}
 	conn, ok := w.(syscall.Conn)
 	if !ok {
+		return nil
+	}
+	t := reflect.TypeOf(w)
+	if t.Kind() != reflect.Pointer {
+		return nil
+	}
+	switch t.Elem().PkgPath() + "." + t.Elem().Name() {
+	case "os.File", "net.TCPConn", "net.UnixConn":
+	default:
 		return nil
 	}
 	raw, err := conn.SyscallConn()

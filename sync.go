@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/memwright/mmap/internal/page"
 	"github.com/memwright/mmap/internal/sys"
@@ -16,7 +17,7 @@ type SyncMode uint8
 // The modes.
 const (
 	SyncWait       SyncMode = iota // write the range and wait for the device (msync, MS_SYNC)
-	SyncStart                      // start writing and return (sync_file_range; MS_ASYNC does nothing on Linux)
+	SyncStart                      // start writing and return (sync_file_range; MS_ASYNC does nothing on Linux); on overlayfs it waits
 	SyncInvalidate                 // SyncWait, then drop the range from the page cache and verify that it is gone
 )
 
@@ -84,7 +85,11 @@ func (m *Mapping) sync(op string, off int64, n int, entry bool) error {
 	if !m.syncs() {
 		return nil // ReadOnly: nothing to write
 	}
-	if addr, length := m.pages(off, n); length > 0 {
+	if entry && m.shrunk.Load() {
+		if err := sys.Fsync(m.fd); err != nil {
+			return m.fail(op, off, n, m.inode.remember(err))
+		}
+	} else if addr, length := m.pages(off, n); length > 0 {
 		// On Linux this is fsync's data part for the byte range, with the
 		// metadata needed to read it back (vfs_fsync_range, datasync=1), on the
 		// mapping's own open file description.
@@ -123,16 +128,16 @@ func (m *Mapping) startSync(off int64, n int) error {
 	if !m.syncs() || n == 0 {
 		return nil
 	}
+	if !m.ownCache() {
+		return m.sync("sync", off, n, false) // there is nothing to start on the descriptor: this waits
+	}
 	r, _ := page.Outward(page.Range{Off: m.opt.Offset + off, Len: int64(n)}, m.pageSize)
 	err := sys.WriteOut(m.fd, r.Off, r.Len)
 	if errors.Is(err, errors.ErrUnsupported) { // not Linux: there MS_ASYNC means it
 		addr, length := m.pages(off, n)
 		err = sys.Msync(addr, length, sys.MS_ASYNC)
 	}
-	if err != nil {
-		return m.fail("sync", off, n, err)
-	}
-	return nil
+	return m.failIf("sync", off, n, err)
 }
 
 // maySync refuses what would promise durability and give none.
@@ -172,21 +177,37 @@ func (m *Mapping) dropCache(off int64, n int) error {
 	if !ok {
 		wide = exact
 	}
-	var left uint64
-	for _, drop := range []page.Range{exact, wide} {
-		if err := m.drop(drop); err != nil {
-			return m.fail("sync", off, n, err)
+	// Pages that are being read ahead can't be dropped until they are there, so
+	// a few more tries follow, over some 60 ms.
+	left, r := PageCount(0), exact
+	for pause := time.Duration(0); pause < 64*time.Millisecond; pause = max(time.Millisecond, 2*pause) {
+		time.Sleep(pause)
+		err := m.drop(r)
+		if err == nil {
+			left, err = m.cached(off, n)
 		}
-		st, err := sys.Cachestat(m.fd, exact.Off, exact.Len)
-		if err != nil {
-			return m.fail("sync", off, n, because(err, "the range was written, but whether it left the page cache can't be seen (cachestat)"))
+		if err != nil || left == 0 {
+			return m.failIf("sync", off, n, err)
 		}
-		if left = st.Cached; left == 0 {
-			return nil
+		r = wide
+	}
+	return m.fail("sync", off, n, fmt.Errorf("%w: %d of %d; they are locked, dirty again, being read, or mapped by another mapping or process",
+		ErrStillCached, left, exact.Len/int64(m.pageSize)))
+}
+
+// cached counts the pages of the range that are in the page cache.
+func (m *Mapping) cached(off int64, n int) (PageCount, error) {
+	r := Residency{Resident: Unknown}
+	m.countCache(off, n, &r)
+	if r.Resident == Unknown {
+		if err := m.countResident(off, n, &r); err != nil {
+			return 0, err
 		}
 	}
-	return m.fail("sync", off, n, fmt.Errorf("%w: %d of %d; they are locked, dirty again, or mapped by another mapping or process",
-		ErrStillCached, left, exact.Len/int64(m.pageSize)))
+	if r.Resident == Unknown {
+		return 0, because(errors.ErrUnsupported, "the range was written, but the kernel hides whether it left the page cache")
+	}
+	return r.Resident, nil
 }
 
 // drop takes a range of the file out of this mapping's page table, which alone

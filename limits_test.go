@@ -1,0 +1,137 @@
+package mmap_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/memwright/mmap"
+	"github.com/memwright/mmap/internal/sys"
+	"github.com/memwright/mmap/internal/testenv"
+)
+
+// limitOf says which limit an error names, and whether it says the rest too.
+func limitOf(err error) string {
+	var limit *mmap.LimitError
+	if !errors.As(err, &limit) {
+		return fmt.Sprint("no limit: ", err)
+	}
+	if limit.Fix == "" || limit.Unit == "" || limit.Max == 0 || limit.Have+limit.Want <= limit.Max && limit.Unit == "bytes" ||
+		!errors.Is(err, sys.ENOMEM) || !strings.Contains(err.Error(), strconv.FormatUint(limit.Max, 10)) {
+		return fmt.Sprintf("not said in full: %+v", *limit)
+	}
+	return limit.Limit
+}
+
+var _ = testenv.Register("mapcount", func() {
+	debug.SetGCPercent(-1) // at the limit the Go heap may not be able to grow
+	const span = 1 << 30   // more pages than any usual limit counts areas
+	addr, err := sys.Mmap(0, span, sys.PROT_NONE, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS|sys.MAP_NORESERVE, -1, 0)
+	if err != nil {
+		panic(err)
+	}
+	// Every second page readable: each is an area, and so is each gap.
+	splits := uintptr(0)
+	for sys.Mprotect(addr+2*splits*uintptr(pageSize), uintptr(pageSize), sys.PROT_READ) == nil {
+		splits++
+	}
+	for i := 0; err == nil && i < 10; i++ { // a split needs two areas, these need one: no neighbour is like them
+		_, err = mmap.Anonymous(pageSize, mmap.Options{Access: mmap.ReadOnly, Exec: i%2 == 0})
+	}
+	if err := sys.Munmap(addr, span); err != nil {
+		panic(err)
+	}
+	fmt.Println(limitOf(err), splits > 1000)
+})
+
+var _ = testenv.Register("resource", func() {
+	resource, field := sys.AddressSpace, "VmSize"
+	if os.Getenv("RESOURCE") == "data" {
+		resource, field = sys.DataSize, "VmData"
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		panic(err)
+	}
+	_, rest, _ := strings.Cut(string(status), field+":")
+	used, err := strconv.ParseUint(strings.Fields(rest)[0], 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	limit := used<<10 + 256<<20
+	if err := sys.Setrlimit(resource, limit, limit); err != nil {
+		panic(err)
+	}
+	_, err = mmap.Anonymous(512<<20, mmap.Options{})
+	fmt.Println("map:", limitOf(err))
+	m, err := mmap.Anonymous(1<<20, mmap.Options{})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("resize:", limitOf(m.Resize(512<<20)), m.Len())
+	m.Close()
+})
+
+var _ = testenv.Register("filesize", func() {
+	const limit = 1 << 20
+	if err := sys.Setrlimit(sys.FileSize, limit, limit); err != nil {
+		panic(err)
+	}
+	name := os.Getenv("NAME")
+	_, err := mmap.Create(name, 2*limit, 0o600)
+	_, statErr := os.Stat(name)
+	fmt.Println(errors.Is(err, sys.EFBIG), strings.Contains(err.Error(), "RLIMIT_FSIZE"), os.IsNotExist(statErr))
+	f, err := os.Create(name)
+	if err != nil {
+		panic(err)
+	}
+	_, err = mmap.Map(f, mmap.Options{Access: mmap.ReadWrite, Length: 2 * limit})
+	st, statErr := sys.Fstat(int(f.Fd()))
+	fmt.Println(errors.Is(err, sys.EFBIG), strings.Contains(err.Error(), "RLIMIT_FSIZE"), st.Size, st.Blocks, statErr)
+})
+
+func TestNoMemoryNamesTheLimit(t *testing.T) {
+	testenv.Need(t, proc)
+	for _, row := range []struct {
+		what, child, env, want string
+	}{
+		{"the number of mappings", "mapcount", "", "vm.max_map_count true\n"},
+		{"address space", "resource", "RESOURCE=as", "map: RLIMIT_AS\nresize: RLIMIT_AS 1048576\n"},
+		{"data", "resource", "RESOURCE=data", "map: RLIMIT_DATA\nresize: RLIMIT_DATA 1048576\n"},
+		{"a file's size", "filesize", "NAME=" + testenv.DiskDir(t) + "/new", "true true true\ntrue true 0 0 <nil>\n"},
+	} {
+		t.Run(row.what, func(t *testing.T) {
+			r := testenv.Child{Name: row.child, Env: []string{row.env}}.Run(t)
+			if strings.Contains(r.Stderr, "ThreadSanitizer") {
+				testenv.Skip(t, "needs a build without the race detector, which dies when a limit refuses it memory: "+r.Stderr)
+			}
+			if r.Stdout != row.want {
+				t.Errorf("the child said %q, want %q\n%s", r.Stdout, row.want, r.Stderr)
+			}
+		})
+	}
+}
+
+func TestOvercommitIsNamed(t *testing.T) {
+	mode, err := os.ReadFile("/proc/sys/vm/overcommit_memory")
+	testenv.Need(t, testenv.Feature{Name: "vm.overcommit_memory other than 1", Probe: func() error {
+		if err == nil && strings.TrimSpace(string(mode)) == "1" {
+			err = errors.New("it is 1: nothing is refused")
+		}
+		return err
+	}})
+	const huge = math.MaxInt / (1 << 18) // 32 TiB
+	_, err = mmap.Anonymous(huge, mmap.Options{})
+	if got := limitOf(err); !strings.HasPrefix(got, "vm.overcommit_memory=") {
+		t.Errorf("%s", got)
+	}
+	if strings.TrimSpace(string(mode)) == "0" {
+		hold(t)(mmap.Anonymous(huge, mmap.Options{NoReserve: true})).Close() // as the error advises
+	}
+	hold(t)(mmap.Anonymous(huge, mmap.Options{Access: mmap.NoAccess})).Close()
+}
