@@ -1,0 +1,9 @@
+// Command mmap shows, measures and checks memory mapping on this machine.
+//
+//	mmap tour [FILE]         walk through the mechanism on a real file
+//	mmap compare FILE|SIZE   measure mapping against read, pread and ReadFile
+//	mmap claims              check what is said of mmap against this kernel
+//	mmap doctor [PATH]       tell what this system can do for mappings
+//
+// It uses the module's public packages only.
+package main

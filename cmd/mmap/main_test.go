@@ -1,0 +1,18 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/memwright/mmap/internal/testenv"
+)
+
+func TestMain(m *testing.M) {
+	// The commands start their helper processes from this binary.
+	if code, ok := runChild(os.Args[1:]); ok {
+		os.Exit(code)
+	}
+	// A helper built with -race would sleep a second before it exits.
+	os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
+	testenv.Main(m)
+}
