@@ -1,7 +1,8 @@
-# What a run takes can be changed: make fuzz FUZZTIME=10m, make stress COUNT=100.
+# What a run takes can be changed: make fuzz FUZZTIME=10m, make stress COUNT=100,
+# make bench BENCHFLAGS=-scan.
 FUZZTIME  ?= 30s
 COUNT     ?= 20
-BENCHTIME ?= 1s
+BENCHFLAGS ?=
 PLATFORMS := linux/amd64 linux/arm64 linux/386 darwin/arm64 freebsd/amd64 windows/amd64
 TESTED    = $(shell go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
 
@@ -47,7 +48,7 @@ stress:
 	go test -tags invariants -count=$(COUNT) -cpu 1,4 -shuffle on -timeout 24h ./...
 
 bench:
-	cd bench && go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+	cd bench && go run . $(BENCHFLAGS)
 
 fuzz:
 	@for p in $(TESTED); do \

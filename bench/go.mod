@@ -1,0 +1,12 @@
+module github.com/memwright/mmap/bench
+
+go 1.26.0
+
+replace github.com/memwright/mmap => ..
+
+require (
+	github.com/edsrzf/mmap-go v1.2.0
+	github.com/memwright/mmap v0.0.0-00010101000000-000000000000
+	golang.org/x/exp v0.0.0-20261014143641-f0251eb4aa3e
+	golang.org/x/sys v0.49.0
+)
