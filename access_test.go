@@ -207,15 +207,15 @@ func TestPrivateCopyAndTruncation(t *testing.T) {
 	if err := os.Truncate(name, int64(pageSize)); err != nil {
 		t.Fatal(err)
 	}
-	if got := contents2(t, m, 0, 4); string(got) != "mine" {
+	if got := part(t, m, 0, 4); string(got) != "mine" {
 		t.Errorf("the private page shows %q", got)
 	}
 	_, err := m.ReadAt(make([]byte, 1), int64(pageSize))
 	wantFault(t, err, mmap.ErrPastEnd, int64(pageSize))
 }
 
-// contents2 is a part of the mapping.
-func contents2(t *testing.T, m *mmap.Mapping, off int64, n int) []byte {
+// part is a part of the mapping.
+func part(t *testing.T, m *mmap.Mapping, off int64, n int) []byte {
 	t.Helper()
 	p := make([]byte, n)
 	if _, err := m.ReadAt(p, off); err != nil {
@@ -272,7 +272,7 @@ func TestFullDisk(t *testing.T) {
 		wantFault(t, err, sys.ENOSPC, 256<<10)
 	})
 	t.Run("reading a hole needs no block", func(t *testing.T) {
-		if p := contents2(t, m, 512<<10, 10); !bytes.Equal(p, make([]byte, 10)) {
+		if p := part(t, m, 512<<10, 10); !bytes.Equal(p, make([]byte, 10)) {
 			t.Errorf("it reads %v", p)
 		}
 	})

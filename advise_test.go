@@ -166,7 +166,7 @@ func TestPunchHole(t *testing.T) {
 	if err := shared.Discard(1, 1, mmap.PunchHole); err != nil {
 		t.Error(err)
 	}
-	if got := contents2(t, shared, 0, 3); string(got) != "a\x00c" {
+	if got := part(t, shared, 0, 3); string(got) != "a\x00c" {
 		t.Errorf("shared memory shows %q", got)
 	}
 }
@@ -217,10 +217,10 @@ func TestFreeLazily(t *testing.T) {
 	if _, err := m.WriteAt([]byte("kept"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if got := contents2(t, m, 0, 4); string(got) != "kept" {
+	if got := part(t, m, 0, 4); string(got) != "kept" {
 		t.Errorf("it shows %q", got)
 	}
-	if b := contents2(t, m, int64(pageSize), 1)[0]; b != 0 && b != pattern(2 * pageSize)[pageSize] {
+	if b := part(t, m, int64(pageSize), 1)[0]; b != 0 && b != pattern(2 * pageSize)[pageSize] {
 		t.Errorf("a freed page shows %d, neither zero nor what it was", b)
 	}
 }

@@ -107,6 +107,40 @@ func TestCloseInsideAView(t *testing.T) {
 	}
 }
 
+// A Close that is refused has kept nobody out meanwhile.
+func TestRefusedCloseDisturbsNobody(t *testing.T) {
+	m := hold(t)(mmap.Open(newFile(t, pattern(pageSize))))
+	stop, done := make(chan struct{}), make(chan error, 1)
+	reads := atomic.Int64{}
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := m.ReadAt(make([]byte, 1), 0); err != nil {
+				done <- err
+				return
+			}
+			reads.Add(1)
+		}
+	}()
+	err := m.View(0, 1, func([]byte) error {
+		for i := 0; i < 1000 || reads.Load() < 1000 && len(done) == 0; i++ {
+			if err := m.Close(); !errors.Is(err, mmap.ErrBusy) {
+				return err
+			}
+		}
+		return nil
+	})
+	close(stop)
+	if err := errors.Join(err, <-done); err != nil {
+		t.Error(err)
+	}
+}
+
 // waiting waits until a Close has begun: from then on accesses are refused.
 func waiting(t *testing.T, m *mmap.Mapping) {
 	t.Helper()

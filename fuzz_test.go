@@ -289,6 +289,7 @@ func FuzzOpenOptions(f *testing.F) {
 	f.Add(uint8(2), uint8(0), int64(12000), int64(90000), int64(0), int64(0))
 	f.Add(uint8(2), uint8(2), int64(4097), int64(10), int64(9000), int64(4097))
 	f.Add(uint8(3), uint8(3), int64(1), int64(0), int64(0), int64(8193))
+	f.Add(uint8(2), uint8(2), int64(0), int64(20000), int64(0), int64(1))
 	f.Add(uint8(3), uint8(1), int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), int64(1))
 	f.Add(uint8(4), uint8(0), int64(-1), int64(-1), int64(-1), int64(-1))
 	content := pattern(3*pageSize + 77)

@@ -103,7 +103,12 @@ func (g *gate) awaitOpen() {
 // ErrBusy if refuse says so. It gives up when ctx ends, with its error. On
 // success the caller ends the exclusion by reopen or shut.
 func (g *gate) exclude(ctx context.Context, state uint32, refuse func() bool) error {
-	if err := g.claim(ctx, state, refuse); err != nil {
+	// Asked before anybody is kept out, and before waiting for another excluder,
+	// who may be waiting for the very view that the caller is inside of.
+	if _, views := g.inside(); views > 0 && refuse() {
+		return ErrBusy
+	}
+	if err := g.claim(ctx, state); err != nil {
 		return err
 	}
 	for {
@@ -128,9 +133,8 @@ func (g *gate) exclude(ctx context.Context, state uint32, refuse func() bool) er
 	}
 }
 
-// claim makes the caller the one excluder. Another one may be waiting for the
-// very view that the caller is inside of: then refuse decides here too.
-func (g *gate) claim(ctx context.Context, state uint32, refuse func() bool) error {
+// claim makes the caller the one excluder.
+func (g *gate) claim(ctx context.Context, state uint32) error {
 	for {
 		g.slow.Lock()
 		if g.state.Load() == stateClosed {
@@ -152,9 +156,6 @@ func (g *gate) claim(ctx context.Context, state uint32, refuse func() bool) erro
 		}
 		opened := g.slow.opened
 		g.slow.Unlock()
-		if _, views := g.inside(); views > 0 && refuse() {
-			return ErrBusy
-		}
 		select {
 		case <-opened:
 		case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -29,8 +30,12 @@ func limitOf(err error) string {
 }
 
 var _ = testenv.Register("mapcount", func() {
-	debug.SetGCPercent(-1) // at the limit the Go heap may not be able to grow
-	const span = 1 << 30   // more pages than any usual limit counts areas
+	roomForTheRuntime()
+	m, err := mmap.Anonymous(3*pageSize, mmap.Options{})
+	if err != nil {
+		panic(err)
+	}
+	const span = 1 << 30 // more pages than any usual limit counts areas
 	addr, err := sys.Mmap(0, span, sys.PROT_NONE, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS|sys.MAP_NORESERVE, -1, 0)
 	if err != nil {
 		panic(err)
@@ -40,14 +45,27 @@ var _ = testenv.Register("mapcount", func() {
 	for sys.Mprotect(addr+2*splits*uintptr(pageSize), uintptr(pageSize), sys.PROT_READ) == nil {
 		splits++
 	}
-	for i := 0; err == nil && i < 10; i++ { // a split needs two areas, these need one: no neighbour is like them
-		_, err = mmap.Anonymous(pageSize, mmap.Options{Access: mmap.ReadOnly, Exec: i%2 == 0})
-	}
+	// A page in the middle needs two areas more. One may be left: a new mapping
+	// of the runtime's, which dies when it is refused memory, can still be had.
+	err = m.Protect(int64(pageSize), 1, mmap.ProtRead)
 	if err := sys.Munmap(addr, span); err != nil {
 		panic(err)
 	}
 	fmt.Println(limitOf(err), splits > 1000)
+	m.Close()
 })
+
+// roomForTheRuntime leaves the Go heap with free memory, and free descriptions
+// of it, so that little has to be mapped from here on.
+func roomForTheRuntime() {
+	room := make([][]byte, 4096)
+	for i := range room {
+		room[i] = make([]byte, 8<<10)
+	}
+	clear(room)
+	runtime.GC()
+	debug.SetGCPercent(-1)
+}
 
 var _ = testenv.Register("resource", func() {
 	resource, field := sys.AddressSpace, "VmSize"

@@ -390,6 +390,8 @@ func (o *Options) validate() error {
 		return invalid("Addr %#x needs a Placement", o.Addr)
 	case o.Placement != Anywhere && o.Addr == 0:
 		return invalid("Placement %v needs an Addr", o.Placement)
+	case o.Addr != 0 && page.Delta(int64(o.Addr), os.Getpagesize()) != page.Delta(o.Offset, os.Getpagesize()):
+		return invalid("Addr %#x must lie as far into its page as offset %d does", o.Addr, o.Offset)
 	case o.Access == NoAccess && (o.Exec || o.Populate || o.Lock == LockNow):
 		return invalid("NoAccess reserves addresses: Exec, Populate and LockNow need access")
 	}

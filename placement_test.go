@@ -77,7 +77,7 @@ func TestHint(t *testing.T) {
 	if other.Addr() == addr {
 		t.Error("a hint took the place of a mapping")
 	}
-	if got := contents2(t, m, 0, 4); string(got) != "here" {
+	if got := part(t, m, 0, 4); string(got) != "here" {
 		t.Errorf("what was there shows %q", got)
 	}
 }

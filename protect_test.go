@@ -126,7 +126,7 @@ func TestProtectRefuses(t *testing.T) {
 		if err := m.Protect(0, 1, mmap.ProtRead); err != nil {
 			t.Error(err)
 		}
-		if got := contents2(t, m, 0, 3); !bytes.Equal(got, pattern(3)) {
+		if got := part(t, m, 0, 3); !bytes.Equal(got, pattern(3)) {
 			t.Errorf("%v made readable shows %v", access, got)
 		}
 	}

@@ -77,7 +77,7 @@ func TestResizeKeepsPrivatePages(t *testing.T) {
 	if err := m.Resize(100 * pageSize); err != nil {
 		t.Fatal(err)
 	}
-	if got := contents2(t, m, 0, 4); string(got) != "mine" {
+	if got := part(t, m, 0, 4); string(got) != "mine" {
 		t.Errorf("it shows %q", got)
 	}
 }
@@ -96,7 +96,7 @@ func TestResizeOfAnonymousMemory(t *testing.T) {
 				if _, err := m.WriteAt([]byte("last"), int64(20*pageSize-4)); err != nil {
 					t.Fatal(err) // growing shared memory by mremap alone gives pages that can't be had
 				}
-				if got := contents2(t, m, 0, 5); string(got) != "first" {
+				if got := part(t, m, 0, 5); string(got) != "first" {
 					t.Errorf("it shows %q", got)
 				}
 				if err := m.Resize(0); err != nil {

@@ -297,6 +297,42 @@ func TestWriteToFromAWritableMappingCopies(t *testing.T) {
 	wantBytes(t, "what arrived", got, old)
 }
 
+// SendTo, and WriteTo of a read-only mapping, move the pages themselves: what is
+// stored before the peer reads shows there. That is the price, and the proof
+// that nothing was copied.
+func TestSendMovesPagesWithoutACopy(t *testing.T) {
+	old, changed := pattern(4*pageSize), bytes.Repeat([]byte{0xEE}, 4*pageSize)
+	for what, send := range map[string]func(rw, ro *mmap.Mapping, w io.Writer) (int64, error){
+		"SendTo, read-write": func(rw, _ *mmap.Mapping, w io.Writer) (int64, error) { return rw.SendTo(w, 0, rw.Len()) },
+		"WriteTo, read-only": func(_, ro *mmap.Mapping, w io.Writer) (int64, error) { return ro.WriteTo(w) },
+		"a Reader's WriteTo": func(_, ro *mmap.Mapping, w io.Writer) (int64, error) { return ro.NewReader().WriteTo(w) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			testenv.Need(t, proc)
+			name := newFileIn(t, testenv.DiskDir(t), old)
+			rw := hold(t)(mmap.OpenFile(name, mmap.Options{Access: mmap.ReadWrite}))
+			ro := hold(t)(mmap.Open(name))
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			defer w.Close()
+			if n, err := send(rw, ro, w); n != int64(len(old)) || err != nil {
+				t.Fatalf("%d, %v", n, err)
+			}
+			if _, err := rw.WriteAt(changed, 0); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, len(old))
+			if _, err := io.ReadFull(r, got); err != nil {
+				t.Fatal(err)
+			}
+			wantBytes(t, "what arrived", got, changed)
+		})
+	}
+}
+
 // A writer's own failure comes back as it is, with what was written before.
 func TestSendGivesTheWritersError(t *testing.T) {
 	m := hold(t)(mmap.Open(newFile(t, pattern(10))))

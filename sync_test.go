@@ -139,7 +139,7 @@ func TestSyncInvalidateDropsTheCache(t *testing.T) {
 	if c := cached(t, f, 0, 3*farApart); c.Cached != 0 {
 		t.Errorf("%d pages are still cached", c.Cached)
 	}
-	if got := contents2(t, m, farApart+10, 5); string(got) != "dirty" {
+	if got := part(t, m, farApart+10, 5); string(got) != "dirty" {
 		t.Errorf("from the disk came %q", got)
 	}
 	ro := hold(t)(mmap.Open(f.Name()))
@@ -169,7 +169,7 @@ func TestSyncInvalidateSaysWhatStayed(t *testing.T) {
 		}
 	}
 	other := hold(t)(mmap.Open(f.Name()))
-	contents2(t, other, farApart, 1)
+	part(t, other, farApart, 1)
 	check("another mapping has it in its page table")
 	other.Close()
 	gone("the other mapping is closed")

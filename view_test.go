@@ -172,7 +172,7 @@ func TestWriteViewSyncs(t *testing.T) {
 	if c := cached(t, f, 0, int64(pageSize)); c.Dirty == 0 {
 		t.Errorf("after fn's error the page is not dirty: %+v", c)
 	}
-	if got := contents2(t, m, 3, 5); string(got) != "12345" {
+	if got := part(t, m, 3, 5); string(got) != "12345" {
 		t.Errorf("after fn's error the mapping shows %q", got)
 	}
 	if err := m.WriteView(3, 5, func(p []byte) error { copy(p, "abcde"); return nil }); err != nil {
@@ -204,7 +204,7 @@ func TestSlice(t *testing.T) {
 		t.Fatalf("%d words, room for %d, %v", len(words), cap(words), err)
 	}
 	words[1] = 0
-	wantBytes(t, "the bytes under the word", contents2(t, m, 12, 8), make([]byte, 8))
+	wantBytes(t, "the bytes under the word", part(t, m, 12, 8), make([]byte, 8))
 	if p, err := mmap.Slice[pair](m, 0, 10); err != nil || p[1].B != [2]uint16{} {
 		t.Errorf("structs: %v, %v", p, err)
 	}

@@ -1,0 +1,9 @@
+// Package mutants breaks the root package on purpose, one safety claim at a
+// time, and wants its tests to notice. It has no code of its own.
+//
+// Each mutant replaces one piece of source in a copy of the module and runs the
+// test that should fail. That every piece is still there is tested always; the
+// runs take a minute or two and are made with MMAP_MUTANTS=1:
+//
+//	MMAP_MUTANTS=1 go test -timeout 20m ./internal/mutants
+package mutants

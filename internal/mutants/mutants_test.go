@@ -1,0 +1,181 @@
+package mutants
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/memwright/mmap/internal/testenv"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// root is the module's directory, seen from here.
+const root = "../.."
+
+// A mutant breaks one claim of the root package.
+type mutant struct {
+	claim    string // what is no longer true
+	file     string
+	old, new string
+	test     string // fails then
+}
+
+var mutants = []mutant{
+	{"a fault in a View becomes an error", "access.go",
+		"fault.Call(m.area.base, m.area.span, func() error { return fn(p) })", "uintptr(0), false, fn(p)", "TestTruncatedUnderTheMapping"},
+	{"a fault in ReadAt and WriteAt becomes an error", "internal/fault/fault.go",
+		"func Copy(dst, src []byte, base uintptr, n int) (addr uintptr, faulted bool) {", "func Copy(dst, src []byte, base uintptr, n int) (addr uintptr, faulted bool) {\n\tif copy(dst, src) >= 0 {\n\t\treturn 0, false\n\t}", "TestTruncatedUnderTheMapping"},
+	{"Close waits for those inside", "gate.go",
+		"case inside == 0:", "case inside >= 0:", "TestCloseWaitsForViews"},
+	{"Resize refuses while views are out", "resize.go",
+		"stateExcluded, func() bool { return true }", "stateExcluded, func() bool { return false }", "TestResizeRefusesWhileViewsAreOut"},
+	{"nobody gets in after Close", "gate.go",
+		"g.leave(s, what)\n\t\t\treturn nil, fs.ErrClosed", "return s, nil", "TestAfterClose"},
+	{"Close inside one's own View is refused", "mapping.go",
+		"if f.Function == viewFrame {", `if f.Function == "" {`, "TestCloseInsideAView"},
+	{"one who is inside does not wait for one who waits for him", "gate.go",
+		"if _, views := g.inside(); views > 0 && refuse() {", "if views := 0; views > 0 && refuse() {", "TestCloseWaitsForViews"},
+	{"ranges are checked", "mapping.go",
+		"if !page.Within(off, n, m.area.length) {\n\t\tlength", "if off == -12345 {\n\t\tlength", "TestViewBounds"},
+	{"a failed sync is remembered", "sync.go",
+		"i.failed.CompareAndSwap(nil, &err)", "_ = i", "TestSyncFailureIsRemembered"},
+	{"a mapping has an open file description of its own", "open.go",
+		"sys.Reopen(fd, sys.OpenReadWrite)", "sys.Dup(fd)", "TestSyncFailureIsToldThoughSomebodyElseHeardIt"},
+	{"Sync syncs the directory entry", "sync.go",
+		"if err := sys.Fsync(m.dir); err != nil {", "if err := error(nil); err != nil {", "TestCreateSyncsTheDirectoryEntry"},
+	{"Sync covers what Resize gave back", "sync.go",
+		"if entry && m.shrunk.Load() {", "if entry && m.shrunk.Load() && m.dir == -12345 {", "TestSyncCoversWhatResizeGaveBack"},
+	{"SyncStart starts the write", "sync.go",
+		"err := sys.WriteOut(m.fd, r.Off, r.Len)", "err := sys.WriteOut(m.fd, r.Off+1<<40, 1)", "TestSyncStartStartsWriting"},
+	{"SyncInvalidate verifies", "sync.go",
+		"if err != nil || left == 0 {", "if err != nil || left >= 0 {", "TestSyncInvalidateSaysWhatStayed"},
+	{"growth reserves blocks", "open.go",
+		"err := sys.Allocate(fd, from, end-from)\n\tif err == nil {\n\t\terr = sys.Extend(fd, from, end-from)", "err := sys.Truncate(fd, end)\n\tif err == nil {\n\t\terr = nil", "TestReadWriteGrowsTheFileWithRealBlocks"},
+	{"growth that fails leaves the file alone", "open.go",
+		"sys.Truncate(fd, st.Size)", "_ = st", "TestNoMemoryNamesTheLimit"},
+	{"what can't be mapped is not grown", "open.go",
+		"if err := m.probeMap(); err != nil {\n\t\treturn 0, err\n\t}\n\treturn length", "return length", "TestRefusedGrowthLeavesTheFileAlone"},
+	{"a lock that fails is told", "protect.go",
+		"if err := m.lock(off, n, mode); err != nil {", "if err := m.lock(off, n, mode); err != nil && mode == LockNone {", "TestLockFailureIsTold"},
+	{"a lock that fails leaves nothing locked", "protect.go",
+		"sys.Munlock(addr, length)\n\tif _, isErrno", "if _, isErrno", "TestLockFailureIsTold"},
+	{"the option Lock is told when it fails", "advise.go",
+		"return m.lock(off, n, m.opt.Lock)", "m.lock(off, n, m.opt.Lock)", "TestLockLimit"},
+	{"the option Populate is told when it fails", "advise.go",
+		"if err := m.populate(ctx, off, n); err != nil {", "if err := m.populate(ctx, off, n); err != nil && n == 0 {", "TestReadErrorOfTheDisk"},
+	{"LockAll refuses what would kill the heap's growth", "lockall.go",
+		"if f&LockFuture != 0 && !mayLockWithoutLimit() {", "if f == 0 {", "TestLockLimit"},
+	{"FixedNoReplace replaces nothing", "place.go",
+		"flags |= sys.MAP_FIXED_NOREPLACE", "flags |= sys.MAP_FIXED", "TestFixedNoReplace"},
+	{"a tenant leaves its addresses held", "place.go",
+		"err = m.holdPart(0, a.reserved)", "err = sys.Munmap(a.base, uintptr(a.reserved))", "TestReservation$"},
+	{"a reserve stays held when the mapping shrinks", "resize.go",
+		"if old.reserved > old.span || m.parent != nil || m.opt.Reserve > 0 {", "if m.parent != nil {", "TestReserveHoldsAddresses"},
+	{"file calls stand in only where they see what memory shows", "send.go",
+		"c := int32(incoherentFile)", "c := int32(coherentFile)", "TestSendOnOverlayfs"},
+	{"WriteTo copies from a writable mapping", "send.go",
+		"m.opt.Access == ReadOnly && !m.unreadable.Load()", "m.opt.Access != CopyOnWrite && !m.unreadable.Load()", "TestWriteToFromAWritableMappingCopies"},
+	{"the kernel moves pages without a copy", "send.go",
+		"if !fileWill() {", "if fileWill() || n >= 0 {", "TestSendMovesPagesWithoutACopy"},
+	{"protected pages are not sent past their protection", "send.go",
+		"!m.unreadable.Load()", "m.fd >= 0", "TestSendStopsAtAProtectedPage"},
+	{"residency that the kernel hides is unknown", "residency.go",
+		"return m.fd < 0 || m.sharedAnonymous()", "return m.fd != -12345 || m.sharedAnonymous()", "TestResidencyUnknownToStrangers"},
+}
+
+func TestMutantsApply(t *testing.T) {
+	for _, m := range mutants {
+		if src, err := os.ReadFile(filepath.Join(root, m.file)); err != nil {
+			t.Error(err)
+		} else if n := strings.Count(string(src), m.old); n != 1 {
+			t.Errorf("%q: %s has its piece %d times, want once:\n%s", m.claim, m.file, n, m.old)
+		}
+	}
+}
+
+func TestMutantsAreCaught(t *testing.T) {
+	if os.Getenv("MMAP_MUTANTS") == "" {
+		testenv.Skip(t, "takes minutes; MMAP_MUTANTS=1 runs it")
+	}
+	copied := t.TempDir()
+	copyModule(t, copied)
+	if out, err := goTest(t, copied, ".", "5m"); err != nil {
+		t.Fatalf("without any mutant: %v\n%s", err, out)
+	}
+	for _, m := range mutants {
+		t.Run(m.claim, func(t *testing.T) {
+			name := filepath.Join(copied, m.file)
+			src, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := os.WriteFile(name, src, 0o644); err != nil {
+					t.Error(err)
+				}
+			}()
+			if err := os.WriteFile(name, []byte(strings.Replace(string(src), m.old, m.new, 1)), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			out, err := goTest(t, copied, m.test, "20s") // a mutant may hang
+			switch {
+			case strings.Contains(out, "build failed") || strings.Contains(out, "setup failed") || strings.Contains(out, "vet:"):
+				t.Errorf("it does not build:\n%s", out)
+			case strings.Contains(out, "no tests to run"):
+				t.Errorf("there is no test %s", m.test)
+			case strings.Contains(out, "--- SKIP"):
+				testenv.Skip(t, m.test+" could not run: "+out)
+			case err == nil:
+				t.Errorf("%s did not notice", m.test)
+			default:
+				t.Logf("noticed:\n%.2000s", out)
+			}
+		})
+	}
+}
+
+// copyModule copies the root package and what it stands on.
+func copyModule(t *testing.T, to string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		top, _, _ := strings.Cut(filepath.ToSlash(rel), "/")
+		if d.IsDir() {
+			if rel != "." && top != "internal" || strings.HasSuffix(rel, "mutants") {
+				return fs.SkipDir
+			}
+			return os.MkdirAll(filepath.Join(to, rel), 0o755)
+		}
+		if ext := filepath.Ext(name); ext != ".go" && ext != ".mod" && ext != ".sum" {
+			return nil
+		}
+		src, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(to, rel), src, 0o644)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// goTest runs tests of the copy's root package.
+func goTest(t *testing.T, dir, test, timeout string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-vet=off", "-v", "-timeout="+timeout, "-run", test, ".")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "MMAP_TEST_RECORDS="+filepath.Join(dir, "records"))
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
