@@ -210,7 +210,7 @@ func (m *Mapping) prepareFile() (length int, err error) {
 		if size-off > math.MaxInt {
 			return 0, invalid("%d bytes don't fit in this process's address space; map a window by Offset and Length", size-off)
 		}
-		if size == 0 && m.opt.Reserve == 0 {
+		if size == 0 {
 			return 0, m.probeMap() // an empty file, or an entry of /proc that claims to be one
 		}
 		return int(size - off), nil

@@ -121,6 +121,12 @@ func (h HugePages) pageShift() uint {
 }
 
 // Placement says what Options.Addr means.
+//
+// FixedReplace is meant for addresses that the caller holds by an anonymous
+// mapping with NoAccess: that one can't be closed while others stand in it, and
+// keeps the addresses when they close. Over anything else it is as dangerous as
+// it sounds: over the Go heap it kills the process, and the Close of a mapping
+// that was replaced takes the memory of the one that replaced it.
 type Placement uint8
 
 // The placements.

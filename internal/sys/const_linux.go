@@ -32,7 +32,6 @@ const (
 	MAP_NONBLOCK        = unix.MAP_NONBLOCK
 	MAP_STACK           = unix.MAP_STACK
 	MAP_HUGETLB         = unix.MAP_HUGETLB
-	MAP_SYNC            = unix.MAP_SYNC
 	MAP_HUGE_SHIFT      = unix.MAP_HUGE_SHIFT
 	MAP_HUGE_MASK       = unix.MAP_HUGE_MASK
 	MAP_HUGE_16KB       = unix.MAP_HUGE_16KB
