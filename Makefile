@@ -1,4 +1,4 @@
-# What a run takes can be changed: make fuzz FUZZTIME=10m, make stress COUNT=100,
+# What a run takes can be changed: make fuzz FUZZTIME=10m (or 3000x), make stress COUNT=100,
 # make bench BENCHFLAGS=-scan.
 FUZZTIME  ?= 30s
 COUNT     ?= 20

@@ -265,6 +265,9 @@ func (m *Mapping) probeMap() error {
 // size, and the size is then raised by a call that only raises it.
 func growFile(fd int, size, off, end int64) error {
 	from := max(size, off)
+	if err := mayFit(fd, end-from); err != nil {
+		return because(err, "growing the file from %d to %d bytes", size, end)
+	}
 	err := sys.Allocate(fd, from, end-from)
 	if err == nil {
 		err = sys.Extend(fd, from, end-from) // RLIMIT_FSIZE is looked at here
@@ -287,6 +290,18 @@ func growFile(fd int, size, off, end int64) error {
 		return because(err, "%d bytes are more than the file system or RLIMIT_FSIZE allows", end)
 	}
 	return err
+}
+
+// mayFit refuses to reserve what can't be there: to find that out by trying would
+// fill the disk first. Blocks that the file has already may lie where it grows. A
+// file system that tells no size (a memfd's) has no bound.
+func mayFit(fd int, n int64) error {
+	space, err := sys.FileSystemSpace(fd)
+	st, statErr := sys.Fstat(fd)
+	if err != nil || statErr != nil || space.Total == 0 || uint64(n) <= space.Unused+uint64(st.Blocks)*512 {
+		return nil
+	}
+	return because(sys.ENOSPC, "%d bytes are free", space.Unused)
 }
 
 // writeZeros reserves blocks where the file system has no fallocate.

@@ -98,7 +98,8 @@ func FileSystemSpace(fd int) (Space, error) {
 	if err := retry(func() error { return unix.Fstatfs(fd, &st) }); err != nil {
 		return Space{}, err
 	}
-	return Space{Total: st.Blocks * uint64(st.Bsize), Free: st.Bavail * uint64(st.Bsize)}, nil
+	block := uint64(st.Bsize)
+	return Space{Total: st.Blocks * block, Free: st.Bavail * block, Unused: st.Bfree * block}, nil
 }
 
 // DirectAccess reports whether fd's file bypasses the page cache on a memory
