@@ -6,7 +6,7 @@ BENCHFLAGS ?=
 PLATFORMS := linux/amd64 linux/arm64 linux/386 darwin/arm64 freebsd/amd64 windows/amd64
 TESTED    = $(shell go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
 
-.PHONY: check fmt vet lint vuln test race gomaxprocs1 stress bench fuzz
+.PHONY: check fmt vet lint vuln test race gomaxprocs1 stress mutants bench fuzz
 
 check: fmt vet lint vuln
 
@@ -46,6 +46,10 @@ gomaxprocs1:
 # With assertions on, in random order, on one processor and on more than there are.
 stress:
 	go test -tags invariants -count=$(COUNT) -cpu 1,4 -shuffle on -timeout 24h ./...
+
+# Each promise of the library removed once; a test must notice. Some three minutes.
+mutants:
+	MMAP_MUTANTS=1 go test -count=1 -timeout 1h ./internal/mutants
 
 bench:
 	cd bench && go run . $(BENCHFLAGS)
