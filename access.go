@@ -3,8 +3,11 @@ package mmap
 import (
 	"io"
 	"io/fs"
+	"iter"
 
 	"github.com/memwright/mmap/internal/fault"
+	"github.com/memwright/mmap/internal/invariant"
+	"github.com/memwright/mmap/internal/mem"
 	"github.com/memwright/mmap/internal/page"
 )
 
@@ -12,6 +15,14 @@ import (
 // closed or resized, and a memory fault on them in this goroutine ends fn and
 // becomes an [Error] with a [FaultError] in it. fn's own error is returned as
 // it is; a panic of fn passes through.
+//
+// The guard covers the whole mapping, so fn may also use what [Slice] gave.
+//
+// A View of a file spans at most ViewBytes: all of it is brought in before fn
+// runs, by calls that hold up nobody else. See [Mapping.Windows].
+//
+// fn may use the mapping, but must not wait for another goroutine that does: a
+// Protect, Lock or Close that waits for this View keeps that one waiting.
 //
 // p must not be kept, nor values that point into it. What the guard can't
 // catch: an access by another goroutine, by C code, in a channel operation, or
@@ -39,6 +50,10 @@ func (m *Mapping) WriteView(off int64, n int, fn func(p []byte) error) error {
 	return m.SyncRange(off, n, SyncWait)
 }
 
+// ViewBytes is the most that one View of a file may span: what it brings in must
+// still be in memory when it is used. [Mapping.Windows] cuts a larger range.
+const ViewBytes = 64 << 20
+
 // withView holds a view out while fn runs. Its name is what Close looks for on
 // its own stack.
 func (m *Mapping) withView(op string, off int64, n int, fn func(p []byte) error) error {
@@ -47,6 +62,20 @@ func (m *Mapping) withView(op string, off int64, n int, fn func(p []byte) error)
 		return err
 	}
 	defer m.gate.leave(s, aView)
+	if invariant.Enabled {
+		defer m.gate.hold()()
+	}
+	if n > 0 && m.isCold() {
+		if n > ViewBytes {
+			return m.fail(op, off, n, because(ErrViewTooLarge, "at most %d bytes at once; walk the range with Windows(off, n, size)", ViewBytes))
+		}
+		if !m.believed(s, off, n) {
+			if err := m.bringIn(off, n); err != nil {
+				return m.fail(op, off, n, err)
+			}
+		}
+	}
+	m.handOut()
 	p := m.slice(off, n)
 	addr, faulted, err := fault.Call(m.area.base, m.area.span, func() error { return fn(p) })
 	if faulted {
@@ -55,29 +84,72 @@ func (m *Mapping) withView(op string, off int64, n int, fn func(p []byte) error)
 	return err
 }
 
+// Windows cuts the n bytes from off into pieces of size bytes, the first shorter
+// so that the others begin at multiples of size in the file, and yields each one's
+// offset and length:
+//
+//	for off, n := range m.Windows(0, m.Len(), 1<<20) {
+//		if err := m.View(off, n, fn); err != nil {
+//
+// size is rounded down to a multiple of the page, and lies between a page and
+// ViewBytes. Windows looks at no memory, and yields nothing for an n that is not
+// positive.
+func (m *Mapping) Windows(off int64, n, size int) iter.Seq2[int64, int] {
+	size = max(m.pageSize, min(size, ViewBytes)/m.pageSize*m.pageSize)
+	return func(yield func(int64, int) bool) {
+		for n > 0 {
+			piece := min(n, size-int((off+int64(m.delta))%int64(size)))
+			if !yield(off, piece) {
+				return
+			}
+			off, n = off+int64(piece), n-piece
+		}
+	}
+}
+
+// ViewOf is View for n values of type T from byte offset off, with the conditions
+// of [Slice]: aligned, in range, no Go pointers in T.
+func ViewOf[T any](m *Mapping, off int64, n int, fn func(v []T) error) error {
+	size, err := sizeOf[T](m, "view", off, n)
+	if err != nil {
+		return err
+	}
+	return m.withView("view", off, n*size, func(p []byte) error {
+		if err := aligned[T](m, off, len(p)); err != nil {
+			return m.fail("view", off, len(p), err)
+		}
+		return fn(mem.Slice[T](mem.AddrOf(p), n))
+	})
+}
+
 // ReadAt copies the bytes from off into p (io.ReaderAt). At the mapping's end
 // it returns what there is and io.EOF. A page that can't be had is an error, and
-// the bytes before that page are in p.
-func (m *Mapping) ReadAt(p []byte, off int64) (int, error) {
+// n counts the bytes before that page, which are in p.
+//
+// Bytes that are not known to be in memory are read by a call, so that nobody
+// else waits for the disk.
+func (m *Mapping) ReadAt(p []byte, off int64) (n int, err error) {
 	s, err := m.gate.enter(anAccess)
 	if err != nil {
 		return 0, m.fail("read", off, len(p), err)
 	}
 	defer m.gate.leave(s, anAccess)
-	if off < 0 {
+	switch {
+	case off < 0:
 		return 0, m.fail("read", off, len(p), because(ErrOutOfRange, "mapping of %d bytes", m.area.length))
-	}
-	if off >= int64(m.area.length) {
-		if len(p) == 0 {
-			return 0, nil
-		}
+	case len(p) == 0:
+		return 0, nil
+	case off >= int64(m.area.length):
 		return 0, io.EOF
 	}
-	n := min(len(p), m.area.length-int(off))
-	if _, faulted := fault.Copy(p[:n], m.slice(off, n), m.area.base, m.area.span); faulted {
-		if good, addr := m.copyPages(p[:n], off, false); good < n {
-			return good, m.fail("read", off, len(p), m.faultError(addr, false))
-		}
+	want := min(len(p), m.area.length-int(off))
+	if m.isCold() && !m.believed(s, off, want) {
+		n, err = m.readCold(p[:want], off)
+	} else {
+		n, err = m.readMemory(p[:want], off)
+	}
+	if err != nil {
+		return n, m.fail("read", off, len(p), err)
 	}
 	if n < len(p) {
 		return n, io.EOF
@@ -85,11 +157,24 @@ func (m *Mapping) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// readMemory copies from memory, inside the gate.
+func (m *Mapping) readMemory(p []byte, off int64) (int, error) {
+	if _, faulted := fault.Copy(p, m.slice(off, len(p)), m.area.base, m.area.span); faulted {
+		if good, addr := m.copyPages(p, off, false); good < len(p) {
+			return good, m.faultError(addr, false)
+		}
+	}
+	return len(p), nil
+}
+
 // WriteAt copies p to the mapping from off (io.WriterAt): into the page cache
 // for ReadWrite, into private copies for CopyOnWrite. It never extends the
 // mapping: a p that does not fit is refused whole. A page that can't be had is
-// an error, and the bytes before that page are stored.
-func (m *Mapping) WriteAt(p []byte, off int64) (int, error) {
+// an error, and n counts the bytes before that page, which are stored.
+//
+// Pages of a file that were not written a moment ago are written by a call, so
+// that nobody else waits for a slow, frozen or full disk.
+func (m *Mapping) WriteAt(p []byte, off int64) (n int, err error) {
 	if err := m.mayStore(); err != nil {
 		return 0, m.fail("write", off, len(p), err)
 	}
@@ -98,9 +183,30 @@ func (m *Mapping) WriteAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	defer m.gate.leave(s, anAccess)
+	if m.writesFile(s, off, len(p)) {
+		n, err = m.writeCold(p, off)
+	} else {
+		n, err = m.writeMapped(s, p, off)
+	}
+	return n, m.failIf("write", off, len(p), err)
+}
+
+// writeMapped is WriteAt where a file call can't stand in for the stores, or need
+// not: the pages are in memory first. The caller is inside the gate.
+func (m *Mapping) writeMapped(s *shard, p []byte, off int64) (int, error) {
+	if m.isCold() && len(p) > 0 && !m.believed(s, off, len(p)) {
+		if err := m.bringIn(off, len(p)); err != nil {
+			return m.before(p, off, err, m.writeMemory)
+		}
+	}
+	return m.writeMemory(p, off)
+}
+
+// writeMemory copies to memory, inside the gate.
+func (m *Mapping) writeMemory(p []byte, off int64) (int, error) {
 	if _, faulted := fault.Copy(m.slice(off, len(p)), p, m.area.base, m.area.span); faulted {
 		if good, addr := m.copyPages(p, off, true); good < len(p) {
-			return good, m.fail("write", off, len(p), m.faultError(addr, true))
+			return good, m.faultError(addr, true)
 		}
 	}
 	return len(p), nil

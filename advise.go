@@ -68,6 +68,9 @@ func (m *Mapping) advise(off int64, n int, a Advice) error {
 		return nil
 	}
 	err := sys.Madvise(addr, length, adviceNumber[a])
+	if a == AdvisePageOut {
+		m.presence.forget()
+	}
 	if err == error(sys.EINVAL) {
 		return because(errors.Join(errors.ErrUnsupported, err), "this kernel or this kind of memory does not know the advice %q", a)
 	}

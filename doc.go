@@ -31,20 +31,47 @@
 //   - other goroutines started inside a View, and C code;
 //   - a value in mapped memory that is sent on a channel, or used as a map key:
 //     the runtime faults with its own locks held and dies. Copy it out first;
-//   - a page whose read fails only after more than about 10 ms, touched by a
-//     plain load: the runtime's preemption signals make the kernel start the read
-//     again, for ever. [Mapping.Populate] returns the error;
-//   - other goroutines of the program while a load waits for a disk: a page fault
-//     keeps the goroutine's P. Populate does not;
 //   - the race detector sees no race in mapped memory.
+//
+// A page fault keeps the goroutine's P until the disk has answered, and with it
+// other goroutines and the garbage collector; and a page whose read fails after
+// more than about 10 ms never comes back from a plain load, since the runtime's
+// preemption signals make the kernel start the read again. So the guarded ways
+// touch only what they believe to be in memory, and have the rest brought in, or
+// written, by system calls. What remains:
+//
+//   - bare slices, and stores made inside a View or WriteView;
+//   - pages that were evicted since they were last looked at: for 100 ms, and at
+//     least for 16 accesses of each of 32 shards, they are touched as if they were
+//     in memory. Where the kernel hides what is in memory, beliefs are dropped
+//     every 100 ms and pages are read again;
+//   - WriteAt where no file call can stand in for a store (private and protected
+//     pages, O_APPEND descriptors that could not be reopened, overlayfs, FUSE and
+//     network file systems): the pages are brought in first, but a store can still
+//     wait for a frozen disk or for a block;
+//   - WriteAt to a file that another process truncates at that very instant: the
+//     file grows back to the end of what is written;
+//   - Populate, Sync and long sends, while a Resize, Protect or Lock of the same
+//     mapping waits for them.
 //
 // A store to a hole of a file needs a block. Where the disk is full, that is a
 // fault. Growth by this package reserves blocks, so that the error comes from the
 // call that grows; on file systems that write elsewhere than in place (Btrfs,
 // snapshot or reflinked files) a reserved block is no guarantee.
 //
-// A Mapping that is dropped without Close stays mapped until the process ends:
-// slices of it may still be in use, and nobody can know.
+// After Close the addresses of a mapping that handed memory out stay held for a
+// while, so that a stale slice faults instead of reading what is mapped there next:
+// up to 1,024 closed mappings, and no more than a 64th of vm.max_map_count and of
+// RLIMIT_AS. A slice that is staler than that is not caught.
+//
+// A Mapping that is dropped without Close is released by the collector, unless
+// memory was ever handed out: then it stays mapped until the process ends, since a
+// slice of it may still be in use. [ReportDrops] tells of both.
+//
+// A store to a shared mapping makes the whole folio dirty that its page lies in, on
+// ext4 and XFS up to 2 MiB for one byte. With Pattern Random, WriteAt writes its
+// blocks alone; stores through View and Bytes do so only as far as the file was
+// not in memory before, or came in by small writes.
 //
 // # Lock order
 //
@@ -54,6 +81,7 @@
 //	    inodes.Mutex
 //	    inode.entry (held across fsync)
 //	    gate.slow (a few instructions)
+//	    quarantine.Mutex (held across munmap)
 //
 // An access holds the gate shared and may take inode.entry and gate.slow. A
 // reservation's gate is entered with reservations.Mutex held; nothing that

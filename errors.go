@@ -18,6 +18,8 @@ var (
 	ErrPastEnd = errors.New("past the end of the file")
 	// ErrBusy: views are out, or other mappings stand inside this one.
 	ErrBusy = errors.New("the mapping is in use")
+	// ErrViewTooLarge: a View of a file spans more than ViewBytes.
+	ErrViewTooLarge = errors.New("the view is too large")
 	// ErrNoFile: stores to this memory reach no file, so there is nothing to
 	// sync or to hand out.
 	ErrNoFile = errors.New("stores to this memory reach no file")

@@ -14,6 +14,7 @@ var errUnknownFault = errors.New("unknown cause")
 // tell, so the object is asked again: its size, the page's protection, its
 // blocks, its bytes. The caller is inside the gate.
 func (m *Mapping) faultError(addr uintptr, store bool) *FaultError {
+	statistics.faults.Add(1)
 	at := page.Down(int64(addr-m.area.base), m.pageSize)
 	off := m.filePage(int(at))
 	if m.fd < 0 {

@@ -2,7 +2,10 @@ package mmap
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -17,21 +20,31 @@ import (
 // Both are sequentially consistent, so either the access sees the state and
 // backs out, or the excluder sees the access and waits.
 //
-//	shard word   63            32 31             0
-//	            +----------------+----------------+
-//	            | views out      | short accesses |
-//	            +----------------+----------------+
+//	shard word   63      40 39       20 19              0
+//	            +----------+-----------+----------------+
+//	            | entries  | views out | short accesses |
+//	            +----------+-----------+----------------+
+//
+// Entries only count up, and wrap: they cost nothing here and let an access do
+// now and then what each can't afford, such as looking at a clock. The two
+// others hold a million each; a shard has its share of the program's goroutines.
 //
 //	state        open      -> accesses go through
-//	             excluded  -> accesses wait: a Resize is at work, or about to refuse
+//	             draining  -> somebody wants to change the mapping and waits for those
+//	                          inside; accesses wait, unless their goroutine is inside a
+//	                          View: that one is what is being waited for
+//	             excluded  -> it is being changed; accesses wait
 //	             closing   -> accesses get fs.ErrClosed; back to open if the Close gives up
 //	             closed    -> for ever
 type gate struct {
 	state  atomic.Uint32
-	shards [8]shard
+	_      [64]byte  // what lies before is read by everybody, and shares no line with a shard
+	shards [32]shard // two goroutines at once meet in one of them once in 32 times
 	slow   struct {
 		sync.Mutex
-		excluder bool          // somebody is excluding, or has closed for ever
+		excluder bool                 // somebody is excluding, or has closed for ever
+		holders  map[uint64][]uintptr // in debug builds: the stacks of the views that are out
+		lastView uint64
 		drained  chan struct{} // made by an excluder that has to wait; a leaver puts a token in
 		opened   chan struct{} // closed when the exclusion ends
 	}
@@ -44,6 +57,7 @@ type shard struct {
 
 const (
 	stateOpen uint32 = iota
+	stateDraining
 	stateExcluded
 	stateClosing
 	stateClosed
@@ -51,21 +65,37 @@ const (
 
 const (
 	anAccess uint64 = 1
-	aView    uint64 = 1 << 32
+	aView    uint64 = 1 << 20
+	anEntry  uint64 = 1 << 40
+
+	accessBits = aView - 1
+	viewBits   = anEntry - aView
 )
 
-// enter lets one access or view in. It waits while a Resize is at work, which
-// lasts as long as its system calls.
+// enter lets one access or view in. It waits while the mapping is being changed,
+// which lasts as long as some system calls.
 func (g *gate) enter(what uint64) (*shard, error) {
 	s := &g.shards[mem.StackHint()%uintptr(len(g.shards))]
+	s.n.Add(what + anEntry)
+	if g.state.Load() == stateOpen {
+		return s, nil
+	}
+	return g.enterSlowly(s, what)
+}
+
+// enterSlowly goes on where enter found that the gate is not open.
+func (g *gate) enterSlowly(s *shard, what uint64) (*shard, error) {
 	for {
-		s.n.Add(what)
 		switch g.state.Load() {
 		case stateOpen:
 			return s, nil
-		case stateExcluded:
+		case stateDraining, stateExcluded:
+			if g.state.Load() == stateDraining && insideView() {
+				return s, nil // counted since before the look at the state: the excluder waits for this too
+			}
 			g.leave(s, what)
 			g.awaitOpen()
+			s.n.Add(what)
 		default:
 			g.leave(s, what)
 			return nil, fs.ErrClosed
@@ -73,27 +103,35 @@ func (g *gate) enter(what uint64) (*shard, error) {
 	}
 }
 
+// entries counts what has come in by this shard, modulo 2^24.
+func (s *shard) entries() uint64 { return s.n.Load() / anEntry }
+
 // leave lets out what enter let in.
 func (g *gate) leave(s *shard, what uint64) {
 	s.n.Add(-what)
 	if g.state.Load() != stateOpen {
-		g.slow.Lock()
-		if g.slow.drained != nil {
-			select {
-			case g.slow.drained <- struct{}{}:
-			default: // a token is waiting already
-			}
+		g.wake()
+	}
+}
+
+// wake tells an excluder that somebody has left.
+func (g *gate) wake() {
+	g.slow.Lock()
+	defer g.slow.Unlock()
+	if g.slow.drained != nil {
+		select {
+		case g.slow.drained <- struct{}{}:
+		default: // a token is waiting already
 		}
-		g.slow.Unlock()
 	}
 }
 
 func (g *gate) awaitOpen() {
 	g.slow.Lock()
 	opened := g.slow.opened
-	excluded := g.state.Load() == stateExcluded
+	state := g.state.Load()
 	g.slow.Unlock()
-	if excluded {
+	if state == stateDraining || state == stateExcluded {
 		<-opened
 	}
 }
@@ -114,7 +152,7 @@ func (g *gate) exclude(ctx context.Context, state uint32, refuse func() bool) er
 	for {
 		inside, views := g.inside()
 		switch {
-		case inside == 0:
+		case inside == 0 && g.settle(state):
 			return nil
 		case views > 0 && refuse():
 			g.reopen()
@@ -122,6 +160,9 @@ func (g *gate) exclude(ctx context.Context, state uint32, refuse func() bool) er
 		}
 		drained, fresh := g.drainSignal()
 		if fresh {
+			if state == stateClosing {
+				statistics.closeWaits.Add(1)
+			}
 			continue // who left before the signal existed did not give one: look again
 		}
 		select {
@@ -133,7 +174,22 @@ func (g *gate) exclude(ctx context.Context, state uint32, refuse func() bool) er
 	}
 }
 
-// claim makes the caller the one excluder.
+// settle goes from waiting for those inside to having nobody inside. It reports
+// false when one more has come in by a View that was still out.
+func (g *gate) settle(state uint32) bool {
+	if state == stateClosing {
+		return true // nobody comes in by then
+	}
+	g.state.Store(stateExcluded)
+	if inside, _ := g.inside(); inside == 0 {
+		return true
+	}
+	g.state.Store(stateDraining)
+	return false
+}
+
+// claim makes the caller the one excluder, who waits until those inside have
+// left.
 func (g *gate) claim(ctx context.Context, state uint32) error {
 	for {
 		g.slow.Lock()
@@ -146,6 +202,7 @@ func (g *gate) claim(ctx context.Context, state uint32) error {
 			g.slow.opened = nil
 			if state == stateExcluded {
 				g.slow.opened = make(chan struct{})
+				state = stateDraining
 			}
 			g.state.Store(state)
 			g.slow.Unlock()
@@ -180,8 +237,8 @@ func (g *gate) drainSignal() (drained chan struct{}, fresh bool) {
 func (g *gate) inside() (all, views uint64) {
 	for i := range g.shards {
 		n := g.shards[i].n.Load()
-		all += n&(aView-1) + n>>32
-		views += n >> 32
+		all += n&accessBits + n&viewBits/aView
+		views += n & viewBits / aView
 	}
 	return all, views
 }
@@ -202,4 +259,52 @@ func (g *gate) end(state uint32) {
 		g.slow.opened = nil
 	}
 	g.slow.Unlock()
+}
+
+// hold notes who holds a view out, in debug builds. The function that it returns
+// takes the note away.
+func (g *gate) hold() func() {
+	pcs := make([]uintptr, 32)
+	pcs = pcs[:runtime.Callers(4, pcs)]
+	g.slow.Lock()
+	defer g.slow.Unlock()
+	if g.slow.holders == nil {
+		g.slow.holders = make(map[uint64][]uintptr)
+	}
+	g.slow.lastView++
+	id := g.slow.lastView
+	g.slow.holders[id] = pcs
+	return func() {
+		g.slow.Lock()
+		delete(g.slow.holders, id)
+		g.slow.Unlock()
+	}
+}
+
+// explain adds to the error of an exclusion that failed who is inside: how many,
+// and in debug builds which stacks hold the views.
+func (g *gate) explain(err error) error {
+	if err == fs.ErrClosed {
+		return err
+	}
+	all, views := g.inside()
+	held := fmt.Sprintf("%d views are out, %d accesses inside", views, all-views)
+	g.slow.Lock()
+	defer g.slow.Unlock()
+	for _, pcs := range g.slow.holders {
+		held += "\na view is held by\n" + stackText(pcs)
+	}
+	return because(err, "%s", held)
+}
+
+func stackText(pcs []uintptr) string {
+	var b strings.Builder
+	for frames := runtime.CallersFrames(pcs); len(pcs) > 0; {
+		f, more := frames.Next()
+		fmt.Fprintf(&b, "\t%s\n\t\t%s:%d\n", f.Function, f.File, f.Line)
+		if !more {
+			break
+		}
+	}
+	return b.String()
 }

@@ -2,7 +2,7 @@ package mmap
 
 import (
 	"context"
-	"io/fs"
+	"math"
 	"os"
 	"runtime"
 	"sync/atomic"
@@ -37,10 +37,18 @@ type Mapping struct {
 	tenants atomic.Int32
 
 	unreadable atomic.Bool  // Protect has taken the reading of some page away
+	unwritable atomic.Bool  // Protect has taken the writing of some page away
+	handedOut  atomic.Bool  // memory, or its address, has been given to the user
 	coherence  atomic.Int32 // what coherent found out, 0 before
+	direct     bool         // file calls on fd go past the page cache (O_DIRECT)
+	appends    bool         // writes to fd go to the file's end (O_APPEND)
+	pageShift  uint8        // log2 of pageSize
 
-	gate gate
-	area area
+	presence presence
+	tracked  bool      // it is counted, and the collector watches over it
+	madeBy   []uintptr // the stack that made it, while drops are reported
+	gate     gate
+	area     area
 }
 
 // area is where the mapping lies. It changes only while the gate keeps everyone
@@ -64,6 +72,7 @@ func (m *Mapping) Addr() uintptr {
 	if m.area.base == 0 || m.area.length == 0 && m.area.reserved == 0 {
 		return 0
 	}
+	m.handOut()
 	return m.area.base + uintptr(m.delta)
 }
 
@@ -88,6 +97,7 @@ func (m *Mapping) Span() (addr uintptr, length int) {
 	if m.area.span == 0 {
 		return 0, 0
 	}
+	m.handOut()
 	return m.area.base, m.area.span
 }
 
@@ -119,6 +129,7 @@ func (m *Mapping) Bytes() []byte {
 		return nil
 	}
 	defer m.gate.leave(s, anAccess)
+	m.handOut()
 	return m.slice(0, m.area.length)
 }
 
@@ -128,24 +139,43 @@ func (m *Mapping) Bytes() []byte {
 // collector does not look into mapped memory. It is as unguarded as [Mapping.Bytes].
 // The values are in the machine's byte order.
 func Slice[T any](m *Mapping, off int64, n int) ([]T, error) {
-	size, align := mem.Layout[T]()
-	if !mem.PointerFree[T]() {
-		return nil, m.fail("slice", off, n, invalid("type %T holds Go pointers, which the garbage collector would not see", *new(T)))
-	}
-	s, err := m.gate.enter(anAccess)
+	size, err := sizeOf[T](m, "slice", off, n)
 	if err != nil {
-		return nil, m.fail("slice", off, n, err)
+		return nil, err
+	}
+	s, err := m.enterRange("slice", off, n*size)
+	if err != nil {
+		return nil, err
 	}
 	defer m.gate.leave(s, anAccess)
-	switch {
-	case n < 0 || size > 0 && n > m.area.length/size || !page.Within(off, n*size, m.area.length):
-		return nil, m.fail("slice", off, n, because(ErrOutOfRange, "%d values of %d bytes, mapping of %d bytes", n, size, m.area.length))
-	case size == 0 || n == 0:
-		return make([]T, n), nil // no bytes, wherever they are
-	case (uintptr(m.delta)+uintptr(off))%uintptr(align) != 0: // the base is page-aligned
-		return nil, m.fail("slice", off, n, invalid("offset %d is not aligned to %d bytes at this address", off, align))
+	if err := aligned[T](m, off, n*size); err != nil {
+		return nil, m.fail("slice", off, n*size, err)
 	}
+	m.handOut()
 	return mem.Slice[T](m.area.base+uintptr(m.delta)+uintptr(off), n), nil
+}
+
+// sizeOf is the size of a T, if n of them can be looked at in mapped memory and
+// their size can be told.
+func sizeOf[T any](m *Mapping, op string, off int64, n int) (size int, err error) {
+	size, _ = mem.Layout[T]()
+	switch {
+	case !mem.PointerFree[T]():
+		err = invalid("type %T holds Go pointers, which the garbage collector would not see", *new(T))
+	case n < 0 || size > 0 && n > math.MaxInt/size:
+		err = because(ErrOutOfRange, "%d values of %d bytes", n, size)
+	}
+	return size, m.failIf(op, off, n, err)
+}
+
+// aligned refuses an offset that does not suit T. No bytes are aligned wherever
+// they are.
+func aligned[T any](m *Mapping, off int64, bytes int) error {
+	_, align := mem.Layout[T]()
+	if bytes == 0 || (int64(m.delta)+off)%int64(align) == 0 { // the base is page-aligned
+		return nil
+	}
+	return invalid("offset %d is not aligned to %d bytes at this address", off, align)
 }
 
 // File is a new descriptor of what is behind the mapping, to hand to another
@@ -191,21 +221,18 @@ func (m *Mapping) CloseContext(ctx context.Context) error {
 		return m.fail("close", 0, 0, because(ErrBusy, "%d mappings stand inside this reservation", m.tenants.Load()))
 	}
 	if err := m.gate.exclude(ctx, stateClosing, insideView); err != nil {
-		if err != fs.ErrClosed {
-			_, views := m.gate.inside()
-			err = because(err, "%d views are out", views)
-		}
-		return m.fail("close", 0, 0, err)
+		return m.fail("close", 0, 0, m.gate.explain(err))
 	}
 	if m.tenants.Load() > 0 {
 		m.gate.reopen()
 		return m.fail("close", 0, 0, because(ErrBusy, "%d mappings stand inside this reservation", m.tenants.Load()))
 	}
-	err := m.unmap()
-	if err != nil { // the memory is still there: so is the mapping
+	reserved := m.area.reserved
+	if err := m.unmap(); err != nil { // the memory is still there: so is the mapping
 		m.gate.reopen()
 		return m.fail("close", 0, 0, err)
 	}
+	m.untrack(reserved)
 	m.leaveInode()
 	m.release()
 	m.gate.shut()

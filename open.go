@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"math/bits"
 	"os"
 	"path/filepath"
 
@@ -88,7 +89,10 @@ func Map(f *os.File, o Options) (*Mapping, error) {
 	if err != nil { // f is closed, which the poller says in an error of its own
 		err = fs.ErrClosed
 	}
-	if err = errors.Join(err, dupErr); err != nil {
+	if err = errors.Join(err, dupErr); err == nil {
+		m.direct, m.appends, err = sys.Ways(m.fd)
+	}
+	if err != nil {
 		m.release()
 		return nil, m.refuse("map", err)
 	}
@@ -357,6 +361,7 @@ func (m *Mapping) build(op string, length int) (*Mapping, error) {
 		m.Close()
 		return nil, m.refuse(op, err)
 	}
+	m.track()
 	return m, nil
 }
 
@@ -366,6 +371,7 @@ const hugetlbfs = 0x958458f6
 // choosePageSize finds the unit of the mapping's pages.
 func (m *Mapping) choosePageSize() error {
 	m.pageSize = os.Getpagesize()
+	defer func() { m.pageShift = uint8(bits.TrailingZeros(uint(m.pageSize))) }()
 	shift := m.opt.HugePages.pageShift()
 	if m.fd < 0 || m.sharedAnonymous() {
 		if shift != 0 {

@@ -127,7 +127,13 @@ func (m *Mapping) mmap(addr uintptr, length int, prot, flags uint32, fd int, off
 	case FixedReplace:
 		flags |= sys.MAP_FIXED
 	}
+	if addr != 0 {
+		quarantine.free(addr, length) // who asks for closed addresses may have them
+	}
 	got, err := sys.Mmap(addr, uintptr(length), prot, flags, fd, off)
+	if err == error(sys.ENOMEM) && quarantine.drain() {
+		got, err = sys.Mmap(addr, uintptr(length), prot, flags, fd, off)
+	}
 	if err == nil && m.opt.Placement == FixedNoReplace && got != addr {
 		// Before Linux 4.17 the flag is unknown and the address a hint.
 		sys.Munmap(got, uintptr(length))
@@ -147,7 +153,7 @@ func (m *Mapping) unmap() error {
 	case m.parent != nil:
 		err = m.holdPart(0, a.reserved)
 	default:
-		err = sys.Munmap(a.base, uintptr(a.reserved))
+		err = m.giveUp(a.base, a.reserved)
 	}
 	if err != nil {
 		m.becomeReservation()

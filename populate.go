@@ -41,16 +41,19 @@ func (m *Mapping) populate(ctx context.Context, off int64, n int) error {
 			return err
 		}
 		next := min(end, (at+m.delta)/step*step+step-m.delta)
-		if err := m.bringIn(int64(at), next-at); err != nil {
+		if err := m.populateStep(int64(at), next-at); err != nil {
 			return err
+		}
+		if m.isCold() {
+			m.believe(int64(at), next-at, false)
 		}
 		at = next
 	}
 	return nil
 }
 
-// bringIn brings in at most one step.
-func (m *Mapping) bringIn(off int64, n int) error {
+// populateStep brings in at most one step.
+func (m *Mapping) populateStep(off int64, n int) error {
 	addr, length := m.pages(off, n)
 	err := sys.Madvise(addr, length, sys.MADV_POPULATE_READ)
 	switch err {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"github.com/memwright/mmap/internal/page"
 	"github.com/memwright/mmap/internal/sys"
 )
 
@@ -13,30 +14,56 @@ import (
 // changed back, an access that p forbids is an error in View, ReadAt and
 // WriteAt, and kills the process through a bare slice.
 //
+// It waits until the accesses and views that are inside have left, and keeps
+// others out meanwhile: a store of theirs that waits for a disk would make the
+// system call wait with it, and then every change of the address space, the Go
+// heap's growth included. Inside a View on the same goroutine it fails with
+// ErrBusy.
+//
 // A mapping of a file made without ReadWrite or CopyOnWrite can't be made
 // writable.
 func (m *Mapping) Protect(off int64, n int, p Prot) error {
+	return m.ProtectContext(context.Background(), off, n, p)
+}
+
+// ProtectContext is Protect that gives up when ctx ends before those inside have
+// left.
+func (m *Mapping) ProtectContext(ctx context.Context, off int64, n int, p Prot) error {
 	if p > ProtRead|ProtWrite|ProtExec {
 		return m.fail("protect", off, n, invalid("protection %#x does not exist", uint8(p)))
 	}
-	s, err := m.enterRange("protect", off, n)
-	if err != nil {
-		return err
+	return m.change(ctx, "protect", off, n, func() error { return m.protect(off, n, p) })
+}
+
+// change runs fn with nobody else inside and the range checked.
+func (m *Mapping) change(ctx context.Context, op string, off int64, n int, fn func() error) error {
+	if err := m.gate.exclude(ctx, stateExcluded, insideView); err != nil {
+		return m.fail(op, off, n, m.gate.explain(err))
 	}
-	defer m.gate.leave(s, anAccess)
+	defer m.gate.reopen()
+	if !page.Within(off, n, m.area.length) {
+		return m.fail(op, off, n, because(ErrOutOfRange, "mapping of %d bytes", m.area.length))
+	}
+	return m.failIf(op, off, n, fn())
+}
+
+func (m *Mapping) protect(off int64, n int, p Prot) error {
 	fileOnlyRead := m.fd >= 0 && m.opt.Access != ReadWrite && m.opt.Access != CopyOnWrite
 	if p&ProtWrite != 0 && fileOnlyRead {
-		return m.fail("protect", off, n, because(fs.ErrPermission, "the mapping is %v; map the file ReadWrite or CopyOnWrite", m.opt.Access))
+		return because(fs.ErrPermission, "the mapping is %v; map the file ReadWrite or CopyOnWrite", m.opt.Access)
 	}
 	addr, length := m.pages(off, n)
 	if length == 0 {
 		return nil
 	}
 	if p&ProtRead == 0 {
-		m.unreadable.Store(true) // before the change, so that no file call stands in for what now faults
+		m.unreadable.Store(true) // no file call may stand in for what now faults
+	}
+	if p&ProtWrite == 0 {
+		m.unwritable.Store(true)
 	}
 	if err := sys.Mprotect(addr, length, protBits(p)); err != nil {
-		return m.fail("protect", off, n, m.translate(err, uint64(length)))
+		return m.translate(err, uint64(length))
 	}
 	return nil
 }
@@ -52,24 +79,48 @@ func protBits(p Prot) uint32 {
 }
 
 // Lock keeps the pages that the n bytes from off touch in memory. LockNow brings
-// them in first (mlock(2)); on any error no page of the range stays locked. LockOnFault locks each page when it is first touched
-// (mlock2(2), Linux 4.4).
+// them in first (mlock(2)); on any error no page of the range stays locked.
+// LockOnFault locks each page when it is first touched (mlock2(2), Linux 4.4).
+//
+// LockNow brings the pages in beside other accesses. Then, and for LockOnFault and
+// Unlock, it waits for those inside as Protect does, and fails with ErrBusy inside
+// a View on the same goroutine.
 //
 // On a CopyOnWrite mapping LockNow copies every page. Locked bytes count against
 // RLIMIT_MEMLOCK unless the process has CAP_IPC_LOCK.
 func (m *Mapping) Lock(off int64, n int, mode LockMode) error {
-	s, err := m.enterRange("lock", off, n)
+	return m.LockContext(context.Background(), off, n, mode)
+}
+
+// LockContext is Lock that gives up when ctx ends before the pages are in and
+// those inside have left.
+func (m *Mapping) LockContext(ctx context.Context, off int64, n int, mode LockMode) error {
+	if mode != LockNow && mode != LockOnFault {
+		return m.fail("lock", off, n, invalid("%v is no way to lock", mode))
+	}
+	if mode == LockNow {
+		// The call that locks holds the address space, so a disk should not be
+		// waited for in it.
+		if err := m.bringInFor(ctx, "lock", off, n); err != nil {
+			return err
+		}
+	}
+	return m.change(ctx, "lock", off, n, func() error { return m.lock(off, n, mode) })
+}
+
+// bringInFor has the range in memory, as an access beside others. A range that
+// would not be locked anyway for want of room is left alone.
+func (m *Mapping) bringInFor(ctx context.Context, op string, off int64, n int) error {
+	s, err := m.enterRange(op, off, n)
 	if err != nil {
 		return err
 	}
 	defer m.gate.leave(s, anAccess)
-	if mode != LockNow && mode != LockOnFault {
-		return m.fail("lock", off, n, invalid("%v is no way to lock", mode))
+	_, length := m.pages(off, n)
+	if explainLockLimit(nil, uint64(length)) != nil {
+		return nil
 	}
-	if err := m.lock(off, n, mode); err != nil {
-		return m.fail("lock", off, n, err)
-	}
-	return nil
+	return m.failIf(op, off, n, m.populate(ctx, off, n))
 }
 
 // lock is Lock inside the gate, with a checked range.
@@ -117,17 +168,11 @@ func (m *Mapping) mlock(addr, length uintptr, off int64, n int, mode LockMode) e
 // Unlock undoes Lock for every page that the n bytes from off touch. Locks do
 // not nest.
 func (m *Mapping) Unlock(off int64, n int) error {
-	s, err := m.enterRange("unlock", off, n)
-	if err != nil {
-		return err
-	}
-	defer m.gate.leave(s, anAccess)
-	addr, length := m.pages(off, n)
-	if length == 0 {
-		return nil
-	}
-	if err := sys.Munlock(addr, length); err != nil {
-		return m.fail("unlock", off, n, err)
-	}
-	return nil
+	return m.change(context.Background(), "unlock", off, n, func() error {
+		addr, length := m.pages(off, n)
+		if length == 0 {
+			return nil
+		}
+		return sys.Munlock(addr, length)
+	})
 }

@@ -2,9 +2,12 @@ package mmap_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -197,4 +200,41 @@ func TestWordsOfTheOptions(t *testing.T) {
 			t.Errorf("%#v is %q, want %q", got, got, want)
 		}
 	}
+}
+
+// Protect waits for a view that is out. Whoever is inside that view goes on using
+// the mapping meanwhile: to wait for Protect would be to wait for ever.
+func TestProtectWaitsForViewsAndTheyGoOn(t *testing.T) {
+	m := hold(t)(mmap.OpenFile(newFile(t, pattern(4*pageSize)), mmap.Options{Access: mmap.ReadWrite}))
+	done := make(chan error)
+	err := m.View(0, 1, func([]byte) error {
+		go func() { done <- m.Protect(0, pageSize, mmap.ProtRead) }()
+		for range 1000 { // some of them come while Protect waits
+			if _, err := m.ReadAt(make([]byte, 10), 0); err != nil {
+				return err
+			}
+			if err := m.View(int64(pageSize), 1, func([]byte) error { return nil }); err != nil {
+				return err
+			}
+			runtime.Gosched()
+		}
+		select {
+		case err := <-done:
+			t.Errorf("Protect did not wait: %v", err)
+		default:
+		}
+		wantError(t, m.Protect(0, 1, mmap.ProtNone), mmap.ErrBusy) // inside one's own view
+		return nil
+	})
+	if err := errors.Join(err, <-done); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = m.View(0, 1, func([]byte) error {
+		go func() { done <- m.ProtectContext(ctx, 0, pageSize, mmap.ProtRead) }()
+		err := <-done
+		wantError(t, err, context.Canceled, "1 views are out")
+		return nil
+	})
 }

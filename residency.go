@@ -3,6 +3,7 @@ package mmap
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"os"
@@ -219,16 +220,25 @@ func (m *Mapping) residentRuns(off int64, n int) iter.Seq2[Range, error] {
 func (m *Mapping) mincore(addr uintptr, length int, vec []byte) error {
 	small := os.Getpagesize()
 	if m.pageSize == small {
-		return sys.Mincore(addr, uintptr(length), vec)
+		return hidden(sys.Mincore(addr, uintptr(length), vec))
 	}
 	one := make([]byte, m.pageSize/small)
 	for i := range length / m.pageSize {
 		if err := sys.Mincore(addr+uintptr(i*m.pageSize), uintptr(m.pageSize), one); err != nil {
-			return err
+			return hidden(err)
 		}
 		vec[i] = one[0]
 	}
 	return nil
+}
+
+// hidden says what an EPERM of mincore means: the call itself has no such answer,
+// so a filter gave it (seccomp).
+func hidden(err error) error {
+	if err == error(sys.EPERM) {
+		return fmt.Errorf("mincore is refused (%w): %w", err, errors.ErrUnsupported)
+	}
+	return err
 }
 
 // countPrivate counts the pages of the page table that are not the file's, by

@@ -23,20 +23,31 @@ import (
 // and slices from Bytes and Slice are then stale. Off Linux, where there is no
 // mremap(2), private memory can't be grown without Reserve.
 func (m *Mapping) Resize(n int) error {
+	return m.resizeWhen(context.Background(), n, func() bool { return true })
+}
+
+// ResizeContext is Resize that waits for views that are out, and gives up when ctx
+// ends. Inside a View on the same goroutine it fails with ErrBusy.
+func (m *Mapping) ResizeContext(ctx context.Context, n int) error {
+	return m.resizeWhen(ctx, n, insideView)
+}
+
+func (m *Mapping) resizeWhen(ctx context.Context, n int, refuse func() bool) error {
 	if n < 0 {
 		return m.fail("resize", 0, n, invalid("length %d is negative", n))
 	}
-	if err := m.gate.exclude(context.Background(), stateExcluded, func() bool { return true }); err != nil {
-		return m.fail("resize", 0, n, err)
+	if err := m.gate.exclude(ctx, stateExcluded, refuse); err != nil {
+		return m.fail("resize", 0, n, m.gate.explain(err))
 	}
 	defer m.gate.reopen()
 	if m.tenants.Load() > 0 {
 		return m.fail("resize", 0, n, because(ErrBusy, "%d mappings stand inside this reservation", m.tenants.Load()))
 	}
-	if err := m.resize(n); err != nil {
-		return m.fail("resize", 0, n, err)
-	}
-	return nil
+	before := m.area.reserved
+	err := m.resize(n)
+	statistics.mappedBytes.Add(int64(m.area.reserved - before))
+	m.presence.forget()
+	return m.failIf("resize", 0, n, err)
 }
 
 func (m *Mapping) resize(n int) error {
@@ -127,6 +138,9 @@ func (m *Mapping) growArea(span int) error {
 		if old.reserved > old.span {
 			sys.Munmap(old.base+uintptr(old.span), uintptr(old.reserved-old.span))
 		}
+		if base != old.base && m.handedOut.Load() {
+			quarantine.holdFree(old.base, old.span)
+		}
 		return nil
 	case cannot && m.fd >= 0 && m.opt.Access != CopyOnWrite:
 		return m.mapAnew(span) // shared memory holds nothing of its own: map it again elsewhere
@@ -147,7 +161,7 @@ func (m *Mapping) mapAnew(span int) error {
 	old := m.area
 	m.area.base, m.area.span, m.area.reserved = base, span, span
 	if old.reserved > 0 {
-		return sys.Munmap(old.base, uintptr(old.reserved))
+		return m.giveUp(old.base, old.reserved)
 	}
 	return nil
 }
@@ -162,7 +176,7 @@ func (m *Mapping) shrinkArea(span int) error {
 		m.area.span = span
 		return nil
 	}
-	if err := sys.Munmap(old.base+uintptr(span), uintptr(old.span-span)); err != nil {
+	if err := m.giveUp(old.base+uintptr(span), old.span-span); err != nil {
 		return err
 	}
 	m.area.span, m.area.reserved = span, span

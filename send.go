@@ -64,8 +64,12 @@ const (
 	incoherentFile
 )
 
-// chunkBytes bounds what one step of a send copies or hands to the kernel.
-const chunkBytes = 1 << 20
+// chunkBytes bounds what one step of a send hands to the kernel, and copyBytes what
+// it copies: little enough to be in the processor's cache still when it is written.
+const (
+	chunkBytes = 1 << 20
+	copyBytes  = 256 << 10
+)
 
 // send moves what it can within the kernel, if the file's bytes may stand in for
 // the memory. What is left is copied: all of it, where the kernel could not move
@@ -76,15 +80,16 @@ func (m *Mapping) send(op string, w io.Writer, off int64, n int, fileWill func()
 	if err != nil {
 		return 0, err
 	}
-	write := m.sendMemory
+	write, step := m.sendMemory, chunkBytes
 	if kernelWriter(w) == nil {
-		buf := make([]byte, min(n-sent, chunkBytes))
+		step = copyBytes
+		buf := make([]byte, min(n-sent, copyBytes))
 		write = func(op string, w io.Writer, off int64, n int) (int, error) {
 			return m.sendCopy(op, w, off, buf[:n])
 		}
 	}
 	for sent < n {
-		k, err := write(op, w, off+int64(sent), min(n-sent, chunkBytes))
+		k, err := write(op, w, off+int64(sent), min(n-sent, step))
 		sent += max(0, k)
 		if err != nil {
 			return int64(sent), err

@@ -182,7 +182,7 @@ func (m *Mapping) dropCache(off int64, n int) error {
 	left, r := PageCount(0), exact
 	for pause := time.Duration(0); pause < 64*time.Millisecond; pause = max(time.Millisecond, 2*pause) {
 		time.Sleep(pause)
-		err := m.drop(r)
+		err := m.dropRange(r)
 		if err == nil {
 			left, err = m.cached(off, n)
 		}
@@ -210,9 +210,10 @@ func (m *Mapping) cached(off int64, n int) (PageCount, error) {
 	return r.Resident, nil
 }
 
-// drop takes a range of the file out of this mapping's page table, which alone
+// dropRange takes a range of the file out of this mapping's page table, which alone
 // would keep it cached, and then out of the cache.
-func (m *Mapping) drop(r page.Range) error {
+func (m *Mapping) dropRange(r page.Range) error {
+	defer m.presence.forget()
 	start := page.Down(m.opt.Offset, m.pageSize)
 	from := max(r.Off, start)
 	to := min(r.End(), start+int64(m.area.span))

@@ -169,7 +169,7 @@ func TestSyncInvalidateSaysWhatStayed(t *testing.T) {
 		}
 	}
 	other := hold(t)(mmap.Open(f.Name()))
-	part(t, other, farApart, 1)
+	touch(other, farApart)
 	check("another mapping has it in its page table")
 	other.Close()
 	gone("the other mapping is closed")
@@ -209,6 +209,11 @@ func holdInChild(t *testing.T, name string, off int64) (stop func()) {
 	}
 }
 
+// touch has the page in the mapping's page table, where ReadAt may do without.
+func touch(m *mmap.Mapping, off int64) { touched += m.Bytes()[off] }
+
+var touched byte // so that the load is made
+
 var _ = testenv.Register("touch", func() {
 	m, err := mmap.Open(os.Getenv("NAME"))
 	if err != nil {
@@ -218,9 +223,7 @@ var _ = testenv.Register("touch", func() {
 	if err != nil {
 		panic(err)
 	}
-	if _, err := m.ReadAt(make([]byte, 1), off); err != nil {
-		panic(err)
-	}
+	touch(m, off)
 	fmt.Println("touched")
 	io.Copy(io.Discard, os.Stdin)
 })

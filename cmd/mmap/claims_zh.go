@@ -76,7 +76,7 @@ var evidenceZh = map[string]string{
 	"a store: faults":                                                                   "写入：出错",
 	"a text file of %d bytes: first zero byte at %d":                                    "%d 字节的文本文件：第一个零字节在 %d",
 	"after something else was mapped there: faults = %v":                                "那里映射了别的东西之后：出错 = %v",
-	"all unmapped: %d areas":                                                            "全部解除：%d 个区域",
+	"all unmapped: mincore of the range: %s":                                            "全部解除映射：对该范围 mincore：%s",
 	"another mapping's private copy afterwards: %q":                                     "之后另一个映射的私有副本：%q",
 	"areas at %#x: %d before munmap, %d after":                                          "%#x 处的区域：munmap 之前 %d 个，之后 %d 个",
 	"both mappings show frame %#x":                                                      "两个映射显示同一页框 %#x",

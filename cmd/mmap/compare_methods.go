@@ -30,8 +30,8 @@ type session interface {
 type work struct {
 	reads  int64 // read calls
 	others int64 // mmap, munmap (told before it happens) and lseek
-	copied int64 // bytes copied into the program's own memory
-	byUser bool  // the program copied them, not the kernel
+	copied int64 // bytes that read calls copied into the program's own memory
+	byUser int64 // bytes that the program itself copied there
 	short  int64 // reads that brought less than was asked for
 	buffer int64 // memory that it asked the heap for
 }
@@ -49,17 +49,28 @@ var readingMethods = []method{
 // mapped is a mapping with the calls that it costs.
 type mapped struct {
 	*mmap.Mapping
-	done work
+	done   work
+	before int64 // of mmap.Stats, FileBytes when it was opened
 }
 
-func (s *mapped) work() work { return s.done }
+// work counts what the library's guarded ways read by calls, which it alone knows:
+// the bytes of pages that it did not believe to be in memory.
+func (s *mapped) work() work {
+	w := s.done
+	w.copied = mmap.Stats().FileBytes - s.before
+	w.byUser = max(0, w.byUser-w.copied)
+	if w.copied > 0 {
+		w.reads = unknownCount
+	}
+	return w
+}
 
 func openMapped(path string, size int) (*mapped, error) {
 	m, err := mmap.OpenFile(path, mmap.Options{Length: size})
 	if err != nil {
 		return nil, err
 	}
-	return &mapped{m, work{others: 2}}, nil // mmap and munmap
+	return &mapped{m, work{others: 2}, mmap.Stats().FileBytes}, nil // mmap and munmap
 }
 
 // The bare slice: no call and no copy for a block.
@@ -80,7 +91,8 @@ func (s *sliceSession) sum(off int64, n int) (uint64, error) {
 	return sumBytes(s.bytes[off : off+int64(n)]), nil
 }
 
-// View: the same bytes, guarded.
+// View: the same bytes, guarded, and brought in by calls where they are not believed
+// to be in memory.
 type viewSession struct {
 	*mapped
 	add   func(p []byte) error
@@ -102,7 +114,8 @@ func (s *viewSession) sum(off int64, n int) (uint64, error) {
 	return s.total, err
 }
 
-// ReadAt of the mapping: the program copies.
+// ReadAt of the mapping: the program copies, or the kernel where the bytes are not
+// believed to be in memory.
 type readAtSession struct {
 	*mapped
 	buf []byte
@@ -113,13 +126,13 @@ func openReadAt(path string, size, block int) (session, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.done.byUser, m.done.buffer = true, int64(block)
+	m.done.buffer = int64(block)
 	return &readAtSession{m, make([]byte, block)}, nil
 }
 
 func (s *readAtSession) sum(off int64, n int) (uint64, error) {
 	got, err := s.ReadAt(s.buf[:n], off)
-	s.done.copied += int64(got)
+	s.done.byUser += int64(got)
 	return sumBytes(s.buf[:got]), err
 }
 

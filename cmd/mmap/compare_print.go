@@ -185,12 +185,12 @@ func (c *comparison) printLegend(out *console) {
 	paragraph(out, "", "%s", out.say(
 		"A time is the whole job: open, every block once, close; again is every block once more before closing, when a mapping has its page table filled. slice is the mapping's bare memory, View and ReadAt are this library's guarded ways. "+
 			"calls: read calls as the kernel counts them for this thread (/proc/thread-self/io), or else the program; and mmap, munmap, lseek as the program makes them; open and close are left out. "+
-			"faults: minor+major, of this thread. copied: bytes that read calls copied (the kernel's count) and that ReadAt copied. "+
+			"faults: minor+major, of this thread. copied: bytes that read calls copied (the kernel's count) and that ReadAt copied; View and ReadAt have pages read by a call when they don't know them to be in memory. "+
 			"mapped, own: growth of the process's memory in the first run, pages of files and of its own (/proc/self/smaps_rollup); a small buffer may come from memory that the heap held already. "+
 			"Every byte was touched and the sums were right. K, M, G are powers of 1024.",
 		"时间是整个过程：打开、每块读一次、关闭；再读是关闭前每块再读一次，此时映射的页表已填好。slice 是映射的裸内存，View 和 ReadAt 是本库的受保护方式。"+
 			"调用：内核为本线程计的读调用（/proc/thread-self/io），否则由程序自计；加上程序所做的 mmap、munmap、lseek；不含打开和关闭。"+
-			"缺页：本线程的次缺页+主缺页。拷贝：读调用拷贝的字节（内核计数）和 ReadAt 拷贝的字节。"+
+			"缺页：本线程的次缺页+主缺页。拷贝：读调用拷贝的字节（内核计数）和 ReadAt 拷贝的字节；View 和 ReadAt 对不知道是否在内存中的页先用读调用载入。"+
 			"映射、自有：首次运行时进程内存的增长，分文件页和自有页（/proc/self/smaps_rollup）；小缓冲区可能取自堆中已有的内存。"+
 			"每个字节都已触及，校验和都正确。K、M、G 为 1024 的幂。"))
 	if slices.ContainsFunc(c.Cells, func(r cellResult) bool { return r.NS != nil && !r.Verified }) {

@@ -143,10 +143,7 @@ func (g *group) result(c *measurement) cellResult {
 	}
 	res.OtherCalls, res.ShortReads, res.Buffer = &c.did.others, &c.did.short, &c.did.buffer
 	res.MinorFaults, res.MajorFaults = known(c.seen.minor), known(c.seen.major)
-	byKernel, byProgram := c.did.copied, int64(0)
-	if c.did.byUser {
-		byKernel, byProgram = 0, c.did.copied
-	}
+	byKernel, byProgram := c.did.copied, c.did.byUser
 	res.CopiedProgram = &byProgram
 	if res.CopiedKernel = known(c.seen.copied); res.CopiedKernel != nil {
 		agree := c.seen.copied == byKernel

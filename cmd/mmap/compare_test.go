@@ -173,21 +173,30 @@ func checkCell(t *testing.T, res cellResult) {
 	if (res.AgainNS != nil) != (res.Cache == "warm") {
 		t.Errorf("%s: second pass %v", name, res.AgainNS)
 	}
-	whole := int64(256 << 10)
-	copied := map[string]int64{"slice": 0, "View": 0}
-	want, copiesNothing := copied[res.Method]
-	if !copiesNothing {
-		want = whole // 64 blocks of 4 KiB are the whole file too
-	}
-	if got := *res.CopiedKernel + *res.CopiedProgram; got != want {
-		t.Errorf("%s: %d bytes copied, want %d", name, got, want)
+	whole := int64(256 << 10) // 64 blocks of 4 KiB are the whole file too
+	got := *res.CopiedKernel + *res.CopiedProgram
+	switch res.Method {
+	case "slice":
+		if got != 0 {
+			t.Errorf("%s: %d bytes copied, want none", name, got)
+		}
+	case "View": // brings in what is not known to be in memory, each page once
+		if got > whole || res.Cache == "cold" && got == 0 {
+			t.Errorf("%s: %d bytes copied, of %d", name, got, whole)
+		}
+	default:
+		if got != whole {
+			t.Errorf("%s: %d bytes copied, want %d", name, got, whole)
+		}
 	}
 	if res.CopiesAgree != nil && !*res.CopiesAgree {
 		t.Errorf("%s: the kernel copied %d bytes, which is not what the method means to copy", name, *res.CopiedKernel)
 	}
 	blocks := int64(res.Blocks)
-	if mapping := slices.Contains([]string{"slice", "View", "ReadAt"}, res.Method); mapping && (*res.ReadCalls != 0 || *res.OtherCalls != 2) {
-		t.Errorf("%s: %d read calls and %d others, want 0 and 2", name, *res.ReadCalls, *res.OtherCalls)
+	if mapping := slices.Contains([]string{"slice", "View", "ReadAt"}, res.Method); mapping && *res.OtherCalls != 2 {
+		t.Errorf("%s: %d calls beside reading, want 2", name, *res.OtherCalls)
+	} else if mapping && res.ReadCalls != nil && (res.Method == "slice" && *res.ReadCalls != 0 || *res.ReadCalls > blocks) {
+		t.Errorf("%s: %d read calls for %d blocks", name, *res.ReadCalls, blocks)
 	} else if (res.Method == "pread" || res.Method == "read") && *res.ReadCalls != blocks {
 		t.Errorf("%s: %d read calls for %d blocks", name, *res.ReadCalls, blocks)
 	}

@@ -51,14 +51,16 @@ func (c *comparison) judgeCopies(say *console) claimVerdict {
 	v := claimVerdict{ID: "copies", Title: say.say("Copies of the data", "数据拷贝次数"),
 		SaidMmap: say.say("1 (disk to mapping)", "1次（磁盘→映射区域）"),
 		SaidRead: say.say("2 (disk to kernel buffer to user buffer)", "2次（磁盘→内核缓冲区→用户缓冲区）")}
-	slice, read, readAt := c.find("slice", "warm", "sequential"), c.find("read", "warm", "sequential"), c.find("ReadAt", "warm", "sequential")
-	if slice == nil || read == nil || readAt == nil {
+	slice, read := c.find("slice", "warm", "sequential"), c.find("read", "warm", "sequential")
+	readAt, view := c.find("ReadAt", "warm", "sequential"), c.find("View", "warm", "sequential")
+	if slice == nil || read == nil || readAt == nil || view == nil {
 		return v.unmeasured(say, say.say("its cells were not reached", "相应项目未测到"))
 	}
 	total := slice.ReadBytes
 	v.add(say, "Of %s the kernel copied to the program: slice %s, read %s.", "%s 中内核拷贝给程序的字节：切片 %s，read %s。",
 		bytesText(total), countText(slice.CopiedKernel), countText(read.CopiedKernel))
-	v.add(say, "The mapping's ReadAt copies too, in the program: %s. View copies nothing.", "映射的 ReadAt 也拷贝（在程序内）：%s；View 不拷贝。", countText(readAt.CopiedProgram))
+	v.add(say, "The mapping's ReadAt copies too, in the program: %s. View copies nothing, but has what it does not know to be in memory read once: %s.",
+		"映射的 ReadAt 也拷贝（在程序内）：%s；View 不拷贝，但对不知道是否在内存中的部分会先读一次：%s。", countText(readAt.CopiedProgram), countText(view.CopiedKernel))
 	if slice.CopiesAgree == nil {
 		v.add(say, "The kernel hides its own count here: these are the program's.", "此处内核不透露计数，以上为程序自计。")
 	}

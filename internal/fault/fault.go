@@ -26,11 +26,11 @@ func Copy(dst, src []byte, base uintptr, n int) (addr uintptr, faulted bool) {
 			addr, faulted = inside(r, base, n)
 		}
 	}()
-	for n := min(len(dst), len(src)); n > pieceBytes; n -= pieceBytes {
+	for min(len(dst), len(src)) > pieceBytes {
 		copyPiece(dst, src)
 		dst, src = dst[pieceBytes:], src[pieceBytes:]
 	}
-	copyPiece(dst, src)
+	copy(dst, src)
 	return 0, false
 }
 
@@ -40,13 +40,11 @@ func Copy(dst, src []byte, base uintptr, n int) (addr uintptr, faulted bool) {
 // speed of a copy that is read afterwards (runtime/memmove_amd64.s).
 const pieceBytes = 256 << 10
 
-// copyPiece copies at most one piece. It is a call of its own, whose prologue is a
-// point where the goroutine can be stopped.
+// copyPiece copies one piece. It is a call of its own, whose prologue is a point
+// where the goroutine can be stopped.
 //
 //go:noinline
-func copyPiece(dst, src []byte) {
-	copy(dst[:min(len(dst), pieceBytes)], src[:min(len(src), pieceBytes)])
-}
+func copyPiece(dst, src []byte) { copy(dst[:pieceBytes], src[:pieceBytes]) }
 
 // inside tells the address of a recovered fault in the range, and raises any
 // other panic again.

@@ -18,8 +18,8 @@ func Bytes(addr uintptr, n int) []byte {
 // Slice is the n values of type T at addr. The caller has checked alignment,
 // range and that T is free of pointers.
 func Slice[T any](addr uintptr, n int) []T {
-	if n == 0 {
-		return []T{}
+	if size, _ := Layout[T](); n*size == 0 {
+		return make([]T, n) // no bytes, wherever they are
 	}
 	return unsafe.Slice((*T)(pointer(addr)), n)
 }
@@ -42,7 +42,9 @@ func Layout[T any]() (size, align int) {
 // caller's stack lies. It spreads contended words and proves nothing.
 func StackHint() uintptr {
 	var here byte
-	return uintptr(unsafe.Pointer(&here)) >> 11 * 0x9E3779B1
+	// Stacks lie powers of two apart: the product's low bits would not tell them
+	// apart, its high bits do.
+	return uintptr(uint32(uintptr(unsafe.Pointer(&here))>>11) * 0x9E3779B1 >> 16)
 }
 
 // pointer reads addr as a pointer. The address lies outside the Go heap, so

@@ -86,6 +86,10 @@ func Access(fd int) (readable, writable bool, err error) {
 	return mode != unix.O_WRONLY, mode != unix.O_RDONLY, nil
 }
 
+// Ways is not asked here; no file call stands in for memory on these platforms,
+// since no file system is known to be coherent.
+func Ways(fd int) (direct, appends bool, err error) { return false, false, nil }
+
 // MayWrite can't be asked of a descriptor here.
 func MayWrite(fd int) bool { return false }
 

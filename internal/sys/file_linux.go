@@ -103,6 +103,14 @@ func Access(fd int) (readable, writable bool, err error) {
 	return mode != unix.O_WRONLY, mode != unix.O_RDONLY, nil
 }
 
+// Ways tells of two flags that change where file calls on fd go: past the page
+// cache (O_DIRECT), and to the file's end (O_APPEND), those at an offset too, since
+// Linux's pwrite(2) does not heed its offset then.
+func Ways(fd int) (direct, appends bool, err error) {
+	fl, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	return fl&unix.O_DIRECT != 0, fl&unix.O_APPEND != 0, err
+}
+
 // MayWrite reports whether the caller may open fd's file for writing.
 func MayWrite(fd int) bool {
 	return unix.Faccessat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), unix.W_OK, unix.AT_EACCESS) == nil

@@ -26,6 +26,9 @@ func Fstat(fd int) (Stat, error) { return Stat{}, Unsupported("Fstat") }
 // Access is missing here.
 func Access(fd int) (readable, writable bool, err error) { return false, false, Unsupported("Access") }
 
+// Ways is missing here.
+func Ways(fd int) (direct, appends bool, err error) { return false, false, Unsupported("Ways") }
+
 // MayWrite is missing here.
 func MayWrite(fd int) bool { return false }
 

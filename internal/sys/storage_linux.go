@@ -24,6 +24,13 @@ func FreezeFS(fd int) error { return ioctl(fd, fiFreeze, 0) }
 // ThawFS ends FreezeFS. It answers EINVAL for a file system that is not frozen.
 func ThawFS(fd int) error { return ioctl(fd, fiThaw, 0) }
 
+// SealWrites lets a memfd be written only by mappings that exist already
+// (F_SEAL_FUTURE_WRITE, since Linux 5.1).
+func SealWrites(fd int) error {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_FUTURE_WRITE)
+	return err
+}
+
 // CloneFile makes the empty file to share every block of the file from, until
 // one of them is written to (ioctl_ficlone(2)).
 func CloneFile(to, from int) error { return unix.IoctlFileClone(to, from) }

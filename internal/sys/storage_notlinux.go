@@ -8,6 +8,9 @@ func FreezeFS(fd int) error { return Unsupported("FIFREEZE") }
 // ThawFS is missing here.
 func ThawFS(fd int) error { return Unsupported("FITHAW") }
 
+// SealWrites is missing here.
+func SealWrites(fd int) error { return Unsupported("F_SEAL_FUTURE_WRITE") }
+
 // CloneFile is not tried here.
 func CloneFile(to, from int) error { return Unsupported("FICLONE") }
 

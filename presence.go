@@ -1,0 +1,229 @@
+package mmap
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// A page fault keeps the goroutine's P until the disk has answered, and with it
+// every goroutine that waits for that P, and the garbage collector. So an access
+// touches only pages that the mapping believes to be in memory, and has the rest
+// brought in by a system call, which the scheduler can work around.
+//
+// presence is that belief: a bit for each page, in words of 64, in chunks that are
+// made when first needed. A belief is as old as its word's last look. Nobody
+// watches over it: every accessPeriod-th access by a shard reads the clock, and
+// when beliefPeriod has passed it starts a new epoch. Whoever comes to a word of
+// an older epoch looks at it again first: at the cost of one mincore where the
+// kernel tells the truth, or else by forgetting it. A look spans no more than a
+// word, since it takes up to 75 ns for a page that is not in the page table.
+//
+// A page that is evicted behind our back is still believed in for beliefPeriod,
+// and for accessPeriod accesses of each shard if those last longer. That is the
+// bound for how long such faults can hold up others; after it, they are calls.
+type presence struct {
+	epoch   atomic.Uint32
+	renewed atomic.Int64 // when the epoch began, by clock
+	chunks  atomic.Pointer[[]atomic.Pointer[chunk]]
+	truth   atomic.Int32 // 2 if mincore tells this mapping the truth, 1 if not, 0 unasked
+}
+
+// A chunk is the belief about chunkPages pages.
+type chunk struct {
+	epochs   [chunkPages / wordPages]atomic.Uint32
+	resident pageBits // in memory
+	dirty    pageBits // and written through the file in this epoch: a store needs no block and no read
+}
+
+type pageBits [chunkPages / wordPages]atomic.Uint64
+
+const (
+	chunkShift   = 10
+	chunkPages   = 1 << chunkShift
+	wordShift    = 6
+	wordPages    = 1 << wordShift
+	accessPeriod = 16
+	beliefPeriod = 100 * time.Millisecond
+)
+
+var clockStart = time.Now()
+
+// clock is the time since the program started, in nanoseconds.
+func clock() int64 { return int64(time.Since(clockStart)) }
+
+// tick is called by every accessPeriod-th access.
+func (p *presence) tick() {
+	now, renewed := clock(), p.renewed.Load()
+	if now-renewed > int64(beliefPeriod) && p.renewed.CompareAndSwap(renewed, now) {
+		p.epoch.Add(1)
+	}
+}
+
+// forget drops every belief: because the pages were just evicted, or because
+// there are others now, and then the gate keeps everyone out.
+func (p *presence) forget() { p.chunks.Store(nil) }
+
+// chunk is the chunk of page pg of a mapping of so many pages, made if it does
+// not exist yet.
+func (p *presence) chunk(pg, pages int) *chunk {
+	all := p.chunks.Load()
+	if all == nil {
+		made := make([]atomic.Pointer[chunk], (pages+chunkPages-1)/chunkPages)
+		p.chunks.CompareAndSwap(nil, &made)
+		if all = p.chunks.Load(); all == nil {
+			all = &made // forgotten again already: what is noted here is lost, and no harm done
+		}
+	}
+	slot := &(*all)[pg/chunkPages]
+	c := slot.Load()
+	if c == nil {
+		c = new(chunk)
+		for w := range c.epochs {
+			c.epochs[w].Store(p.epoch.Load())
+		}
+		if !slot.CompareAndSwap(nil, c) {
+			c = slot.Load()
+		}
+	}
+	return c
+}
+
+// has reports whether every page of [first, last] has its bit.
+func (b *pageBits) has(first, last int) bool {
+	for w := first / 64; w <= last/64; w++ {
+		if mask := wordMask(w, first, last); b[w].Load()&mask != mask {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *pageBits) set(first, last int) {
+	for w := first / 64; w <= last/64; w++ {
+		if mask := wordMask(w, first, last); b[w].Load()&mask != mask {
+			b[w].Or(mask)
+		}
+	}
+}
+
+// wordMask is the bits of [first, last] that lie in word w.
+func wordMask(w, first, last int) uint64 {
+	mask := ^uint64(0)
+	if lo := first - w*64; lo > 0 {
+		mask &= ^uint64(0) << lo
+	}
+	if hi := last - w*64; hi < 63 {
+		mask &= 1<<(hi+1) - 1
+	}
+	return mask
+}
+
+// isCold reports whether a page of this mapping can be missing from memory so
+// that a disk or a network has to be waited for.
+func (m *Mapping) isCold() bool { return m.fd >= 0 && !m.sharedAnonymous() }
+
+// pageRange is the first and last page of the area that n bytes from off touch.
+func (m *Mapping) pageRange(off int64, n int) (first, last int) {
+	start := off + int64(m.delta)
+	return int(start >> m.pageShift), int((start + int64(n) - 1) >> m.pageShift)
+}
+
+// believed reports whether the n bytes from off are believed to be in memory.
+// The caller is inside the gate by s, n is not 0, and the mapping is cold.
+func (m *Mapping) believed(s *shard, off int64, n int) bool {
+	if s.entries()%accessPeriod == 0 {
+		m.presence.tick()
+	}
+	all := m.presence.chunks.Load()
+	if all == nil {
+		return false
+	}
+	first, last := m.pageRange(off, n)
+	for w := first >> wordShift; w <= last>>wordShift; w++ {
+		c := (*all)[w>>(chunkShift-wordShift)].Load()
+		if c == nil || !m.believedWord(c, w, wordMask(w, first, last)) {
+			return false
+		}
+	}
+	return true
+}
+
+// believedWord is believed for the pages of a mask in word w of the mapping. What
+// is not believed needs no look: looks only take beliefs away.
+func (m *Mapping) believedWord(c *chunk, w int, mask uint64) bool {
+	i := w & (len(c.resident) - 1)
+	if c.resident[i].Load()&mask != mask {
+		return false
+	}
+	e := m.presence.epoch.Load()
+	if c.epochs[i].Load() == e {
+		return true
+	}
+	m.look(c, e, w)
+	return c.resident[i].Load()&mask == mask
+}
+
+// look compares the belief about word w of the mapping with what the kernel says.
+func (m *Mapping) look(c *chunk, epoch uint32, w int) {
+	i := w & (len(c.resident) - 1)
+	old := c.epochs[i].Load()
+	if old == epoch || !c.epochs[i].CompareAndSwap(old, epoch) {
+		return // somebody else looks at it
+	}
+	first := w * wordPages
+	n := min(wordPages, m.area.span>>m.pageShift-first)
+	var vec [wordPages]byte
+	var resident uint64
+	if m.presence.mincoreIsTrue(m) && m.mincore(m.area.base+uintptr(first)<<m.pageShift, n<<m.pageShift, vec[:]) == nil {
+		for i, v := range vec {
+			resident |= uint64(v&1) << i
+		}
+	}
+	c.resident[i].And(resident)
+	c.dirty[i].Store(0)
+}
+
+// mincoreIsTrue is the mapping's answer to that, asked once: it costs a call, and
+// a belief may be wrong.
+func (p *presence) mincoreIsTrue(m *Mapping) bool {
+	if p.truth.Load() == 0 {
+		answer := int32(1)
+		if m.mincoreIsTrue() {
+			answer = 2
+		}
+		p.truth.Store(answer)
+	}
+	return p.truth.Load() == 2
+}
+
+// believe notes that the n bytes from off are in memory, and with dirty that they
+// were just written through the file.
+func (m *Mapping) believe(off int64, n int, dirty bool) {
+	if n <= 0 {
+		return
+	}
+	first, last := m.pageRange(off, n)
+	for at := first; at <= last; {
+		end := min(last, at|(chunkPages-1))
+		c := m.presence.chunk(at, m.area.span>>m.pageShift)
+		c.resident.set(at%chunkPages, end%chunkPages)
+		if dirty {
+			c.dirty.set(at%chunkPages, end%chunkPages)
+		}
+		at = end + 1
+	}
+}
+
+// believedDirty reports whether the n bytes from off were written through the
+// file in this epoch.
+func (m *Mapping) believedDirty(off int64, n int) bool {
+	first, last := m.pageRange(off, n)
+	for at := first; at <= last; {
+		end := min(last, at|(chunkPages-1))
+		if !m.presence.chunk(at, m.area.span>>m.pageShift).dirty.has(at%chunkPages, end%chunkPages) {
+			return false
+		}
+		at = end + 1
+	}
+	return true
+}

@@ -1,0 +1,232 @@
+package mmap
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/memwright/mmap/internal/sys"
+	"github.com/memwright/mmap/internal/testenv"
+)
+
+func TestPageBits(t *testing.T) {
+	var b pageBits
+	var model [chunkPages]bool
+	r := rand.New(rand.NewPCG(uint64(testenv.Seed(t)), 1))
+	for range 2000 {
+		first := r.IntN(chunkPages)
+		last := first + r.IntN(chunkPages-first)
+		if r.IntN(20) == 0 {
+			last = min(last, first+r.IntN(3))
+			b.set(first, last)
+			for i := first; i <= last; i++ {
+				model[i] = true
+			}
+		}
+		want := true
+		for i := first; i <= last; i++ {
+			want = want && model[i]
+		}
+		if got := b.has(first, last); got != want {
+			t.Fatalf("[%d, %d]: has %v, want %v", first, last, got, want)
+		}
+	}
+}
+
+// diskFile is a file of n bytes on a disk: byte i is the low byte of its page's
+// number.
+func diskFile(t *testing.T, n int) string {
+	t.Helper()
+	name := filepath.Join(testenv.DiskDir(t), "file")
+	data := make([]byte, n)
+	for i := range data {
+		data[i] = byte(i / 4096)
+	}
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func open(t *testing.T, name string, o Options) *Mapping {
+	t.Helper()
+	m, err := OpenFile(name, o)
+	if errors.Is(err, errors.ErrUnsupported) {
+		testenv.Skip(t, err.Error())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+// evict takes the file out of memory.
+func evict(t *testing.T, name string) {
+	t.Helper()
+	m := open(t, name, Options{Access: ReadWrite})
+	if err := m.SyncRange(0, m.Len(), SyncInvalidate); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestColdBytesAreReadByACall(t *testing.T) {
+	const size = 3<<20 + 123
+	for _, access := range []Access{ReadOnly, ReadWrite, CopyOnWrite} {
+		t.Run(access.String(), func(t *testing.T) {
+			name := diskFile(t, size)
+			evict(t, name)
+			m := open(t, name, Options{Access: access, Pattern: Random})
+			before := Stats()
+			var b [1]byte
+			distant := int64(0)
+			for off := int64(0); off < size; off += 300_000 {
+				if _, err := m.ReadAt(b[:], off); err != nil || b[0] != byte(off/4096) {
+					t.Fatalf("byte at %d: %d, %v", off, b[0], err)
+				}
+				distant++
+			}
+			if n := Stats().ColdReads - before.ColdReads; n < distant {
+				t.Errorf("%d cold reads for %d distant pages", n, distant)
+			}
+			wrong := 0
+			err := m.View(1<<20, 1<<20, func(p []byte) error {
+				for i := range p {
+					if p[i] != byte((1<<20+i)/4096) {
+						wrong++
+					}
+				}
+				return nil
+			})
+			if err != nil || wrong != 0 {
+				t.Errorf("view: %v, %d wrong bytes", err, wrong)
+			}
+			warm := Stats().ColdReads
+			if _, err := m.ReadAt(b[:], 1<<20+5000); err != nil {
+				t.Error(err)
+			}
+			if n := Stats().ColdReads - warm; n != 0 {
+				t.Errorf("a page that a View has just brought in was read again by a call, %d times", n)
+			}
+		})
+	}
+}
+
+// TestBeliefsAreLookedAtAgain evicts pages that a mapping believes in. After
+// beliefPeriod and accessPeriod accesses it must have noticed.
+func TestBeliefsAreLookedAtAgain(t *testing.T) {
+	name := diskFile(t, 1<<20)
+	m := open(t, name, Options{Pattern: Random}) // or one fault would read the neighbours in again
+	var b [1]byte
+	readAll := func() (calls int64) {
+		before := Stats().ColdReads
+		for off := m.Len() - 4096; off >= 0; off -= 4096 { // upwards, the kernel would read ahead of the calls
+			if _, err := m.ReadAt(b[:], int64(off)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return Stats().ColdReads - before
+	}
+	if n := readAll(); n != 256 {
+		t.Errorf("%d calls for 256 pages that nothing is known of", n)
+	}
+	if n := readAll(); n != 0 && m.presence.mincoreIsTrue(m) {
+		t.Errorf("%d calls for pages that are in memory", n)
+	}
+	// Behind its back: out of its page table, and then out of memory.
+	if err := sys.Madvise(m.area.base, uintptr(m.area.span), sys.MADV_DONTNEED); err != nil {
+		t.Fatal(err)
+	}
+	evict(t, name)
+	time.Sleep(beliefPeriod + time.Millisecond)
+	for range 8 * accessPeriod { // one of these looks at the clock
+		m.ReadAt(b[:], 0)
+	}
+	if n := readAll(); n < 250 {
+		t.Errorf("%d of 256 evicted pages were read by a call; the others are still believed to be in memory", n)
+	}
+}
+
+// TestWriteAtNeverExtendsTheFile is the hazard of standing in for a store by a
+// write: a store to a page behind the file's end is a fault.
+func TestWriteAtNeverExtendsTheFile(t *testing.T) {
+	const size = 64 << 10
+	for _, pattern := range []Pattern{Normal, Random} {
+		t.Run(pattern.String(), func(t *testing.T) {
+			name := diskFile(t, size)
+			m := open(t, name, Options{Access: ReadWrite, Pattern: pattern})
+			if err := os.Truncate(name, 10_000); err != nil {
+				t.Fatal(err)
+			}
+			p := make([]byte, size)
+			n, err := m.WriteAt(p, 0)
+			var f *FaultError
+			if n != 12288 || !errors.As(err, &f) || f.Off != 12288 || !errors.Is(err, ErrPastEnd) {
+				t.Errorf("wrote %d: %v; want 12288 and a fault past the end there", n, err)
+			}
+			if n, err := m.WriteAt(p[:100], 20_000); n != 0 || !errors.Is(err, ErrPastEnd) {
+				t.Errorf("behind the end: %d, %v", n, err)
+			}
+			if st, err := os.Stat(name); err != nil || st.Size() != 10_000 {
+				t.Errorf("the file has %d bytes now, %v", st.Size(), err)
+			}
+		})
+	}
+}
+
+// TestFileSizeLimitDoesNotBindStores has WriteAt meet a limit that binds writes to
+// a file and not stores to its pages.
+func TestFileSizeLimitDoesNotBindStores(t *testing.T) {
+	name := diskFile(t, 64<<10)
+	open(t, name, Options{Access: ReadWrite}).Close() // skips where nothing can be mapped
+	r := testenv.Child{
+		Name: "store beyond the limit", Env: []string{"NAME=" + name},
+		Limits: map[sys.Resource]uint64{sys.FileSize: 4096},
+	}.Run(t)
+	if r.Stdout != "10 <nil>\n" {
+		t.Errorf("the child said %q\n%s", r.Stdout, r.Stderr)
+	}
+}
+
+var _ = testenv.Register("store beyond the limit", func() {
+	m, err := OpenFile(os.Getenv("NAME"), Options{Access: ReadWrite})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(m.WriteAt(make([]byte, 10), 40_000))
+})
+
+// TestForgettingDisturbsNobody evicts while others note and ask: beliefs come and
+// go.
+func TestForgettingDisturbsNobody(t *testing.T) {
+	var p presence
+	var wg sync.WaitGroup
+	for i := range 3 {
+		wg.Go(func() {
+			for range 100_000 {
+				p.chunk(i*chunkPages, 3*chunkPages).resident.set(0, 1)
+			}
+		})
+	}
+	for range 2 {
+		wg.Go(func() {
+			for range 100_000 {
+				p.forget()
+			}
+		})
+	}
+	wg.Wait()
+}
