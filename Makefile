@@ -1,5 +1,5 @@
 # What a run takes can be changed: make fuzz FUZZTIME=10m (or 3000x), make stress COUNT=100,
-# make bench BENCHFLAGS=-scan.
+# make bench BENCHFLAGS=-slow.
 FUZZTIME  ?= 30s
 COUNT     ?= 20
 BENCHFLAGS ?=

@@ -36,3 +36,56 @@ func TestAWrongRowFailsTheRun(t *testing.T) {
 		t.Errorf("a row that got wrong bytes ended as %v", err)
 	}
 }
+
+func TestATrialShowsEveryFigure(t *testing.T) {
+	n := 0.0
+	tr := trial{title: "t", columns: []string{"a", "b"}, over: true, rows: []trialRow{
+		{name: "x", run: func() ([]float64, error) { return []float64{1, 2}, nil }},
+		{name: "y", run: func() ([]float64, error) { n++; return []float64{10 + n, 3}, nil }},
+	}}
+	if err := tr.measure(3); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	tr.print(&out)
+	if want := "| y | 12 (11.5 to 12.5) | 3 (3 to 3) | 11 (10.5 to 11.5) |\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("the last line of %q is not %q", out.String(), want)
+	}
+	tr.columns = tr.columns[:1]
+	if tr.measure(1) == nil {
+		t.Error("a figure without a column was taken")
+	}
+}
+
+func TestDistinctPlacesAreDistinctAndInside(t *testing.T) {
+	seen := map[int]bool{}
+	for _, v := range distinct(500, 600) {
+		if v < 0 || v >= 600 || seen[v] {
+			t.Errorf("%d came twice or lies outside", v)
+		}
+		seen[v] = true
+	}
+	if len(seen) != 500 {
+		t.Errorf("%d places, want 500", len(seen))
+	}
+}
+
+func TestSumLooksAtEveryByte(t *testing.T) {
+	for _, n := range []int{8, 16, 40, 4096} {
+		p := make([]byte, n)
+		for i := range p {
+			p[i] = 1
+			if sum(p) == 0 {
+				t.Errorf("byte %d of %d does not count", i, n)
+			}
+			p[i] = 0
+		}
+	}
+}
+
+func TestTwiceTheWorkInTheSameTimeIsASpeedUpOfTwo(t *testing.T) {
+	lines := speedUps(&table{rows: []row{{name: "w, 1 at once", ns: []float64{5}}, {name: "w, 2 at once", ns: []float64{5}}}})
+	if len(lines) != 1 || !strings.HasPrefix(lines[0], "w: two do 2 ") {
+		t.Errorf("got %q", lines)
+	}
+}

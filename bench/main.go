@@ -3,55 +3,148 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"time"
 )
 
+// settings is what the flags say.
+type settings struct {
+	rounds, slowRounds int
+	slot               time.Duration
+	slow               bool
+	gib                int64
+	only               *regexp.Regexp
+	dir                string
+}
+
 func main() {
-	rounds := flag.Int("rounds", 31, "how often every row runs")
-	slot := flag.Duration("slot", 10*time.Millisecond, "how long one row runs in one round")
+	if len(os.Args) > 2 && os.Args[1] == serveArg {
+		serve(os.Args[2])
+		return
+	}
+	var s settings
+	flag.IntVar(&s.rounds, "rounds", 31, "how often every row runs")
+	flag.IntVar(&s.slowRounds, "slowrounds", 11, "the same for the tables of -slow")
+	flag.DurationVar(&s.slot, "slot", 10*time.Millisecond, "how long one row runs in one round")
 	short := flag.Bool("short", false, "3 rounds of 1 ms: proves that every row runs")
-	scan := flag.Bool("scan", false, "also scan a file of 1 GiB in memory")
-	dir := flag.String("dir", "/var/tmp", "where the files to map are made, and removed from")
+	flag.BoolVar(&s.slow, "slow", false, "also what takes long: 1 GiB, cold reads, a slow file system, what reaches the disk")
+	flag.Int64Var(&s.gib, "gib", 2, "the size in GiB of the file of the cold random reads")
+	only := flag.String("only", "", "only the tables whose key matches this regular expression")
+	flag.StringVar(&s.dir, "dir", "/var/tmp", "where the files to map are made, and removed from")
 	flag.Parse()
 	if *short {
-		*rounds, *slot = 3, time.Millisecond
+		s.rounds, s.slowRounds, s.slot = 3, 1, time.Millisecond
 	}
-	if err := run(*dir, *rounds, *slot, *scan); err != nil {
+	var err error
+	if s.only, err = regexp.Compile(*only); err == nil {
+		err = run(s)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(parent string, rounds int, slot time.Duration, scan bool) error {
-	dir, err := os.MkdirTemp(parent, "mmap-bench-")
+// A report measures itself and prints itself.
+type report interface {
+	print(w io.Writer)
+	done()
+}
+
+// An entry is a table by its key for -only. What is slow needs -slow.
+type entry struct {
+	key  string
+	slow bool
+	make func(s settings, file string) (report, error)
+}
+
+func entries() []entry {
+	quick := func(prepare func(string) (table, error)) func(settings, string) (report, error) {
+		return func(s settings, file string) (report, error) {
+			t, err := prepare(file)
+			if err == nil {
+				err = t.measure(s.rounds, s.slot)
+			}
+			return &t, err
+		}
+	}
+	long := func(prepare func(string) (table, error)) func(settings, string) (report, error) {
+		return func(s settings, file string) (report, error) {
+			t, err := prepare(file)
+			if err == nil {
+				err = t.measure(s.slowRounds, slowSlot)
+			}
+			return &t, err
+		}
+	}
+	wide := func(prepare func(string) (table, error)) func(settings, string) (report, error) {
+		return func(s settings, file string) (report, error) {
+			t, err := prepare(file)
+			if err == nil {
+				err = t.measure(s.slowRounds, wideSlots*s.slot)
+			}
+			return &t, err
+		}
+	}
+	trials := func(prepare func(dir string) (trial, error)) func(settings, string) (report, error) {
+		return func(s settings, file string) (report, error) {
+			t, err := prepare(filepath.Dir(file))
+			if err == nil {
+				err = t.measure(s.slowRounds)
+			}
+			return &t, err
+		}
+	}
+	return []entry{
+		{"mapname", false, quick(mapByName)},
+		{"mapopen", false, quick(mapOpenFile)},
+		{"read16", false, quick(read16)},
+		{"read4k", false, quick(read4K)},
+		{"view4k", false, quick(look4K)},
+		{"two16", false, quick(both16)},
+		{"two4k", false, quick(both4K)},
+		{"gib16", true, wide(read16G)},
+		{"gib4k", true, wide(read4KG)},
+		{"gibview", true, wide(look4KG)},
+		{"scanwarm", true, long(scanWarm)},
+		{"scancold", true, long(scanCold)},
+		{"coldrandom", true, func(s settings, file string) (report, error) { return long(coldRandom(s.gib<<30))(s, file) }},
+		{"ticker2", true, trials(func(dir string) (trial, error) { return lateness(dir, 2, false) })},
+		{"ticker1", true, trials(func(dir string) (trial, error) { return lateness(dir, 1, false) })},
+		{"evicted2", true, trials(func(dir string) (trial, error) { return lateness(dir, 2, true) })},
+		{"evicted1", true, trials(func(dir string) (trial, error) { return lateness(dir, 1, true) })},
+		{"written", true, trials(amplification)},
+	}
+}
+
+func run(s settings) error {
+	dir, err := os.MkdirTemp(s.dir, "mmap-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, pattern(fileSize), 0o600); err != nil {
-		return err
-	}
-	fmt.Printf("%s/%s, %s, GOMAXPROCS %d. %d rounds, %v for each row in each.\n",
-		runtime.GOOS, runtime.GOARCH, runtime.Version(), runtime.GOMAXPROCS(0), rounds, slot)
-	tables := []func(string) (table, error){mapByName, mapOpenFile, read16, read4K}
-	if scan {
-		tables = append(tables, scanFile)
-	}
-	for _, prepare := range tables {
-		t, err := prepare(file)
-		if err != nil {
-			return err
+	fmt.Printf("%s/%s, %s, GOMAXPROCS %d. %d rounds, %v for each row in each; the slow tables %d rounds.\n",
+		runtime.GOOS, runtime.GOARCH, runtime.Version(), runtime.GOMAXPROCS(0), s.rounds, s.slot, s.slowRounds)
+	for _, e := range entries() {
+		if e.slow && !s.slow || !s.only.MatchString(e.key) {
+			continue
 		}
-		err = t.measure(rounds, slot)
-		t.done()
-		if err != nil {
-			return err
+		if !e.slow { // a slow one may leave it longer
+			if err := os.WriteFile(file, pattern(fileSize), 0o600); err != nil {
+				return err
+			}
 		}
-		t.print(os.Stdout)
+		r, err := e.make(s, file)
+		r.done()
+		if err != nil {
+			return fmt.Errorf("%s: %w", e.key, err)
+		}
+		r.print(os.Stdout)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -13,13 +14,15 @@ import (
 type table struct {
 	title string
 	rows  []row
-	close []func() error // what was opened for the rows
+	close []func() error          // what was opened for the rows
+	notes func(t *table) []string // if not nil, what follows from the rows
 }
 
 // A row is one way. op does the work once, and fails if what it got is wrong.
 type row struct {
-	name string
-	op   func() error
+	name   string
+	before func() error // if not nil, goes before every op, which then runs once in a round; not timed
+	op     func() error
 
 	count  int       // how often op runs in a slot
 	ns     []float64 // for one op, by round
@@ -48,7 +51,7 @@ func (t *table) measure(rounds int, slot time.Duration) error {
 
 // calibrate finds how often the op fits in a slot, and counts its allocations.
 func (r *row) calibrate(slot time.Duration) error {
-	for r.count = 1; ; r.count *= 2 {
+	for r.count = 1; r.before == nil; r.count *= 2 {
 		start := time.Now()
 		if _, err := r.run(r.count); err != nil {
 			return err
@@ -58,7 +61,7 @@ func (r *row) calibrate(slot time.Duration) error {
 		}
 	}
 	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
+	runtime.ReadMemStats(&before) // and what a row with a before allocates there is counted too
 	if _, err := r.run(r.count); err != nil {
 		return err
 	}
@@ -69,6 +72,11 @@ func (r *row) calibrate(slot time.Duration) error {
 
 // run does the op n times and tells the nanoseconds for one.
 func (r *row) run(n int) (float64, error) {
+	if r.before != nil {
+		if err := r.before(); err != nil {
+			return 0, err
+		}
+	}
 	start := time.Now()
 	for range n {
 		if err := r.op(); err != nil {
@@ -85,14 +93,94 @@ func (t *table) done() {
 }
 
 func (t *table) print(w io.Writer) {
-	fmt.Fprintf(w, "\n### %s\n\n| way | ns, median (quartiles) | times the first row, median (quartiles) | allocations |\n|---|---|---|---|\n", t.title)
+	fmt.Fprintf(w, "\n### %s\n\n| way | ns, median (quartiles) | ns over the first row | times the first row, median (quartiles) | allocations |\n|---|---|---|---|---|\n", t.title)
 	base := t.rows[0].ns
 	for _, r := range t.rows {
-		ratios := make([]float64, len(r.ns))
+		ratios, over := make([]float64, len(r.ns)), make([]float64, len(r.ns))
 		for i := range ratios {
-			ratios[i] = r.ns[i] / base[i]
+			ratios[i], over[i] = r.ns[i]/base[i], r.ns[i]-base[i]
 		}
-		fmt.Fprintf(w, "| %s | %s | %s | %.0f |\n", r.name, spread(r.ns), spread(ratios), r.allocs)
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %.0f |\n", r.name, spread(r.ns), spread(over), spread(ratios), r.allocs)
+	}
+	if t.notes == nil {
+		return
+	}
+	for _, line := range t.notes(t) {
+		fmt.Fprintf(w, "\n%s\n", line)
+	}
+}
+
+// A trial is rows whose runs each give several figures. Its rows take turns like
+// those of a table.
+type trial struct {
+	title   string
+	columns []string
+	rows    []trialRow
+	over    bool // also show by how much the first figure exceeds that of the first row, in the same round
+	close   []func() error
+}
+
+type trialRow struct {
+	name string
+	run  func() ([]float64, error)
+
+	got [][]float64 // by column and round
+}
+
+func (t *trial) measure(rounds int) error {
+	for round := range rounds {
+		for i := range t.rows {
+			r := &t.rows[(i+round)%len(t.rows)]
+			figures, err := r.run()
+			if err != nil {
+				return fmt.Errorf("%s: %s: %w", t.title, r.name, err)
+			}
+			if len(figures) != len(t.columns) {
+				return fmt.Errorf("%s: %s: %d figures for %d columns", t.title, r.name, len(figures), len(t.columns))
+			}
+			if r.got == nil {
+				r.got = make([][]float64, len(figures))
+			}
+			for j, v := range figures {
+				r.got[j] = append(r.got[j], v)
+			}
+		}
+	}
+	return nil
+}
+
+func (t *trial) done() {
+	for _, f := range t.close {
+		f()
+	}
+}
+
+func (t *trial) print(w io.Writer) {
+	fmt.Fprintf(w, "\n### %s\n\n| way |", t.title)
+	for _, c := range t.columns {
+		fmt.Fprintf(w, " %s |", c)
+	}
+	if t.over {
+		fmt.Fprintf(w, " %s, over the first row |", t.columns[0])
+	}
+	fmt.Fprintf(w, "\n|---|%s", strings.Repeat("---|", len(t.columns)))
+	if t.over {
+		fmt.Fprint(w, "---|")
+	}
+	fmt.Fprintln(w)
+	for _, r := range t.rows {
+		fmt.Fprintf(w, "| %s |", r.name)
+		for _, values := range r.got {
+			fmt.Fprintf(w, " %s |", spread(values))
+		}
+		if t.over {
+			over := make([]float64, len(r.got[0]))
+			for i, v := range r.got[0] {
+				over[i] = v - t.rows[0].got[0][i]
+			}
+			fmt.Fprintf(w, " %s |", spread(over))
+		}
+		fmt.Fprintln(w)
 	}
 }
 
@@ -101,7 +189,7 @@ func spread(values []float64) string {
 	s := slices.Sorted(slices.Values(values))
 	at := func(q float64) string {
 		v := quantile(s, q)
-		if v < 100 {
+		if -100 < v && v < 100 {
 			return fmt.Sprintf("%.3g", v)
 		}
 		return fmt.Sprintf("%.0f", v)
