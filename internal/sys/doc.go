@@ -11,7 +11,8 @@
 //
 // The files are a concern and a suffix: const_ (numbers), memory_ (the calls on
 // address ranges), file_ (the calls on descriptors), system_ (limits), process_
-// (other processes). linux is complete, bsd is darwin and freebsd, other refuses.
+// (other processes). linux is complete, bsd is darwin and freebsd, unix is what the
+// three share, other refuses.
 // Give the new platform its own files and take it out of the tags of
 // other; nothing outside this package changes.
 package sys

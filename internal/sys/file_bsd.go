@@ -24,57 +24,8 @@ func OpenFile(name string, mode int, perm uint32) (int, error) {
 	return fd, nil
 }
 
-func openRetry(name string, flags int, perm uint32) (fd int, err error) {
-	err = retry(func() error { fd, err = unix.Open(name, flags, perm); return err })
-	return fd, err
-}
-
 // Reopen has no way to go by here: /proc/self/fd is Linux's.
 func Reopen(fd, mode int) (int, error) { return -1, Unsupported("reopen") }
-
-// OpenDir opens the directory name, to sync it.
-func OpenDir(name string) (int, error) {
-	return openRetry(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-}
-
-// Dup duplicates fd close-on-exec. Both share one open file description.
-func Dup(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3) }
-
-// Close is close(2).
-func Close(fd int) error { return unix.Close(fd) }
-
-// Unlink is unlink(2).
-func Unlink(name string) error { return unix.Unlink(name) }
-
-// Fstat is fstat(2).
-func Fstat(fd int) (Stat, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return Stat{}, err
-	}
-	return Stat{
-		Kind: kind(uint32(st.Mode)), Size: st.Size, Blocks: st.Blocks,
-		Dev: uint64(st.Dev), Ino: uint64(st.Ino), Blksize: int64(st.Blksize), Uid: st.Uid,
-	}, nil
-}
-
-func kind(mode uint32) Kind {
-	switch mode & unix.S_IFMT {
-	case unix.S_IFREG:
-		return Regular
-	case unix.S_IFDIR:
-		return Directory
-	case unix.S_IFCHR:
-		return CharDevice
-	case unix.S_IFBLK:
-		return BlockDevice
-	case unix.S_IFIFO:
-		return FIFO
-	case unix.S_IFSOCK:
-		return Socket
-	}
-	return Other
-}
 
 // Access reports whether fd was opened for reading and for writing.
 func Access(fd int) (readable, writable bool, err error) {
@@ -105,26 +56,6 @@ func Extend(fd int, off, n int64) error { return Unsupported("fallocate") }
 // PunchHole has no wrapper in x/sys that these platforms share.
 func PunchHole(fd int, off, n int64) error { return Unsupported("punch a hole") }
 
-// Truncate is ftruncate(2).
-func Truncate(fd int, size int64) error {
-	return retry(func() error { return unix.Ftruncate(fd, size) })
-}
-
-// Pread is pread(2).
-func Pread(fd int, p []byte, off int64) (n int, err error) {
-	err = retry(func() error { n, err = unix.Pread(fd, p, off); return err })
-	return n, err
-}
-
-// Pwrite is pwrite(2).
-func Pwrite(fd int, p []byte, off int64) (n int, err error) {
-	err = retry(func() error { n, err = unix.Pwrite(fd, p, off); return err })
-	return n, err
-}
-
-// Fsync is fsync(2).
-func Fsync(fd int) error { return unix.Fsync(fd) }
-
 // WriteOut is missing here.
 func WriteOut(fd int, off, n int64) error { return Unsupported("sync_file_range") }
 
@@ -149,13 +80,3 @@ func CopyFileRange(out, in int, off *int64, n int) (int, error) {
 
 // FileSystem is known by number on Linux only.
 func FileSystem(fd int) (int64, error) { return 0, Unsupported("file system type") }
-
-// retry repeats call while a signal interrupts it, with a bound.
-func retry(call func() error) error {
-	for range 1000 {
-		if err := call(); err != EINTR {
-			return err
-		}
-	}
-	return EINTR
-}
