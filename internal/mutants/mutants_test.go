@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,7 +122,8 @@ func TestMutantsAreCaught(t *testing.T) {
 	}
 	copied := t.TempDir()
 	copyModule(t, copied)
-	if out, err := goTest(t, copied, ".", "5m"); err != nil {
+	scratch := scratchDir(t)
+	if out, err := goTest(t, copied, scratch, ".", "5m"); err != nil {
 		t.Fatalf("without any mutant: %v\n%s", err, out)
 	}
 	for _, m := range mutants {
@@ -139,7 +141,8 @@ func TestMutantsAreCaught(t *testing.T) {
 			if err := os.WriteFile(name, []byte(strings.Replace(string(src), m.old, m.new, 1)), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			out, err := goTest(t, copied, m.test, "20s") // a mutant may hang
+			out, err := goTest(t, copied, scratch, m.test, "20s") // a mutant may hang
+			unmountAll(t, scratch)
 			switch {
 			case strings.Contains(out, "build failed") || strings.Contains(out, "setup failed") || strings.Contains(out, "vet:"):
 				t.Errorf("it does not build:\n%s", out)
@@ -189,11 +192,50 @@ func copyModule(t *testing.T, to string) {
 }
 
 // goTest runs tests of the copy's root package.
-func goTest(t *testing.T, dir, test, timeout string) (string, error) {
+func goTest(t *testing.T, dir, scratch, test, timeout string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-vet=off", "-v", "-timeout="+timeout, "-run", test, ".")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "MMAP_TEST_RECORDS="+filepath.Join(dir, "records"))
+	cmd.Env = append(os.Environ(), "MMAP_TEST_RECORDS="+filepath.Join(dir, "records"), "TMPDIR="+scratch)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// scratchDir is where the tests of a mutant make their files. One that hangs is
+// killed with its file systems mounted, so what is left there is taken away.
+func scratchDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mmap-mutants-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		unmountAll(t, dir)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil { // children run as nobody
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// unmountAll unmounts what is mounted below dir, the last first.
+func unmountAll(t *testing.T, dir string) {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return // nothing is mounted by these tests where there is no /proc
+	}
+	lines := strings.Split(strings.TrimSpace(string(mounts)), "\n")
+	for _, line := range slices.Backward(lines) {
+		f := strings.Fields(line) // proc_pid_mountinfo(5): the fifth is the mount point
+		if len(f) < 5 || !strings.HasPrefix(f[4], dir+"/") {
+			continue
+		}
+		if out, err := exec.Command("umount", "--lazy", f[4]).CombinedOutput(); err != nil {
+			t.Errorf("umount %s: %v: %s", f[4], err, out)
+		}
+	}
 }
