@@ -178,9 +178,9 @@ func (m *Mapping) dropCache(off int64, n int) error {
 		wide = exact
 	}
 	// Pages that are being read ahead can't be dropped until they are there, so
-	// a few more tries follow, over some 60 ms.
+	// a few more tries follow, over a quarter of a second.
 	left, r := PageCount(0), exact
-	for pause := time.Duration(0); pause < 64*time.Millisecond; pause = max(time.Millisecond, 2*pause) {
+	for pause := time.Duration(0); pause < 256*time.Millisecond; pause = max(time.Millisecond, 2*pause) {
 		time.Sleep(pause)
 		err := m.dropRange(r)
 		if err == nil {
