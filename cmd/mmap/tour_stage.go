@@ -236,15 +236,18 @@ func pagesIn[T int | int64](n T, pageSize int) int64 {
 	return (int64(n) + int64(pageSize) - 1) / int64(pageSize)
 }
 
-// load reads one byte through a View.
+// load loads one byte, as a program does that holds a pointer: a View of the byte
+// would have its page read by a call before. The View of nothing is the guard.
 func load(m *mmap.Mapping, off int64) (b byte, err error) {
-	err = m.View(off, 1, func(p []byte) error { b = p[0]; return nil })
+	all := m.Bytes()
+	err = m.View(0, 0, func([]byte) error { b = all[off]; return nil })
 	return b, err
 }
 
-// store stores one byte through a View, and syncs nothing.
+// store stores one byte in the same way, and syncs nothing.
 func store(m *mmap.Mapping, off int64, b byte) error {
-	return m.View(off, 1, func(p []byte) error { p[0] = b; return nil })
+	all := m.Bytes()
+	return m.View(0, 0, func([]byte) error { all[off] = b; return nil })
 }
 
 // readByte reads one byte of a file by a file call.
