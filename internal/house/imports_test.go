@@ -39,6 +39,7 @@ var lattice = []row{
 	{pkg: "bench/*", may: []string{"public"}, outside: true},
 	{pkg: "internal/testenv", may: []string{"public", "internal/sys"}, outside: true},
 	{pkg: "internal/house"},
+	{pkg: "internal/tracee", may: []string{"internal/sys", "internal/mem"}},
 	{pkg: "internal/mutants"},
 	{pkg: "witness", may: []string{"internal/sys"}},
 }
@@ -48,7 +49,7 @@ var lattice = []row{
 // the command and of the examples live outside, as their users do.
 var (
 	forTests        = []string{"public", "mmaptest/*", "internal/testenv"}
-	forLibraryTests = []string{"internal/sys", "internal/mem", "internal/page"}
+	forLibraryTests = []string{"internal/sys", "internal/mem", "internal/page", "internal/tracee"}
 )
 
 // imports holds the lattice.
