@@ -21,15 +21,18 @@ var lattice = []row{
 	{pkg: "internal/invariant"},
 	{pkg: "internal/mem"},
 	{pkg: "internal/sys", outside: true}, // golang.org/x/sys alone, see imports
+	{pkg: "internal/word", may: []string{"internal/mem", "internal/sys"}},
+	{pkg: "internal/anchor", may: []string{"internal/mem", "internal/sys", "internal/word"}},
+	{pkg: "internal/model", may: []string{"internal/word"}},
 	{pkg: "internal/fault", may: []string{"internal/page"}},
 	{pkg: "internal/probe", may: []string{"internal/sys"}},
 	{pkg: "raw", may: []string{"internal/sys"}},
 	{pkg: "vmem", may: []string{"internal/page"}},
 	{pkg: ".", may: []string{"internal/sys", "internal/mem", "internal/page", "internal/fault", "internal/probe"}},
-	{pkg: "shm/shmsync", may: []string{"internal/sys", "internal/mem"}},
-	{pkg: "shm", may: []string{".", "internal/sys", "internal/mem", "shm/shmsync"}},
-	{pkg: "shm/ring", may: []string{"shm", "shm/shmsync", "internal/mem"}},
-	{pkg: "shm/shmnet", may: []string{"shm", "shm/ring", "shm/shmsync"}},
+	{pkg: "shm/shmsync", may: []string{"internal/sys", "internal/mem", "internal/word"}},
+	{pkg: "shm", may: []string{".", "internal/sys", "internal/mem", "internal/word", "internal/anchor", "shm/shmsync"}},
+	{pkg: "shm/ring", may: []string{"shm", "shm/shmsync", "internal/mem", "internal/word"}},
+	{pkg: "shm/shmnet", may: []string{"shm", "shm/ring", "shm/shmsync", "internal/word"}},
 	{pkg: "pager", may: []string{".", "internal/sys", "internal/mem", "internal/page", "internal/probe", "vmem"}},
 	{pkg: "durable", may: []string{".", "internal/sys", "internal/mem", "internal/page", "internal/probe"}},
 	{pkg: "offheap", may: []string{".", "internal/sys", "internal/mem", "internal/page"}},
@@ -49,7 +52,7 @@ var lattice = []row{
 // the command and of the examples live outside, as their users do.
 var (
 	forTests        = []string{"public", "mmaptest/*", "internal/testenv"}
-	forLibraryTests = []string{"internal/sys", "internal/mem", "internal/page", "internal/tracee"}
+	forLibraryTests = []string{"internal/sys", "internal/mem", "internal/page", "internal/tracee", "internal/word", "internal/model"}
 )
 
 // imports holds the lattice.

@@ -1,6 +1,7 @@
 package mem
 
 import (
+	"encoding/binary"
 	"reflect"
 	"sync"
 	"unsafe"
@@ -36,6 +37,24 @@ func AddrOf(b []byte) uintptr {
 func Layout[T any]() (size, align int) {
 	var t T
 	return int(unsafe.Sizeof(t)), int(unsafe.Alignof(t))
+}
+
+// Low is the low half of *v as a T of 4 bytes, wherever this machine keeps it.
+func Low[T any](v *uint64) *T {
+	at := unsafe.Pointer(v)
+	if bigEndian {
+		at = unsafe.Add(at, 4)
+	}
+	return (*T)(at)
+}
+
+var bigEndian = binary.NativeEndian.Uint16([]byte{0, 1}) == 1
+
+// At is the T at byte off of b. The caller has checked alignment, range and
+// that T is free of pointers. It keeps b's memory from the collector, where b is
+// of the Go heap.
+func At[T any](b []byte, off int) *T {
+	return (*T)(unsafe.Pointer(&b[off]))
 }
 
 // StackHint is a number that tends to differ between goroutines: where the

@@ -32,6 +32,7 @@ const (
 	EOVERFLOW  = syscall.EOVERFLOW
 	EPERM      = syscall.EPERM
 	ESPIPE     = syscall.ESPIPE
+	ETIMEDOUT  = syscall.ETIMEDOUT
 	ETXTBSY    = syscall.ETXTBSY
 	EXDEV      = syscall.EXDEV
 )

@@ -36,5 +36,6 @@ const (
 	ELOOP      Errno = 40
 	EOVERFLOW  Errno = 75
 	EOPNOTSUPP Errno = 95
+	ETIMEDOUT  Errno = 110
 	EDQUOT     Errno = 122
 )

@@ -1,0 +1,71 @@
+package sys
+
+import (
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// CPUs is how many CPUs this process may use at once: those in the calling
+// thread's affinity mask (sched_getaffinity(2)), or as many as its cgroup and
+// the cgroups above have a quota for, a fraction perhaps (cpu.max of version 2,
+// cpu.cfs_quota_us of version 1). 1 where that can't be told.
+func CPUs() float64 {
+	n := 1.0
+	mask := make(unix.CPUSetDynamic, 128) // 8,192 CPUs, or 4,096
+	if err := unix.SchedGetaffinityDynamic(0, mask); err == nil {
+		n = float64(mask.Count())
+	}
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return n
+	}
+	for line := range strings.Lines(string(b)) {
+		// "0::/path" of version 2, "4:cpu,cpuacct:/path" of version 1
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(f) != 3 {
+			continue
+		}
+		switch {
+		case f[0] == "0" && f[1] == "":
+			n = min(n, quota("/sys/fs/cgroup", f[2], func(dir string) (string, string) {
+				max, period, _ := strings.Cut(read(dir+"/cpu.max"), " ")
+				return max, period
+			}))
+		case strings.Contains(","+f[1]+",", ",cpu,"):
+			n = min(n, quota("/sys/fs/cgroup/"+f[1], f[2], func(dir string) (string, string) {
+				return read(dir + "/cpu.cfs_quota_us"), read(dir + "/cpu.cfs_period_us")
+			}))
+		}
+	}
+	return n
+}
+
+// quota is the least quota in CPUs of a cgroup and those above it. In a
+// container the names from the top may be others than the path says: those that
+// are not there have no quota.
+func quota(root, group string, look func(dir string) (max, period string)) float64 {
+	least := 1e9
+	for dir := path.Clean("/" + group); ; dir = path.Dir(dir) {
+		max, period := look(root + dir)
+		m, err := strconv.ParseFloat(max, 64) // "max" and "" are none, and so is -1
+		p, err2 := strconv.ParseFloat(period, 64)
+		if err == nil && err2 == nil && m > 0 && p > 0 {
+			least = min(least, m/p)
+		}
+		if dir == "/" {
+			return least
+		}
+	}
+}
+
+func read(name string) string {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}

@@ -1,0 +1,109 @@
+package shmsync
+
+import (
+	"context"
+	"io/fs"
+	"time"
+
+	"github.com/memwright/mmap/internal/word"
+)
+
+// A Sleeper is where a process waits for something in shared memory: first
+// spinning, then asleep in the kernel. Each thing to wait for has one Sleeper in
+// a process, and one goroutine uses it at a time: the others queue before it, in
+// the process, so that a process costs one thread however many of its goroutines
+// wait.
+type Sleeper struct {
+	space  *Space
+	spin   spinState
+	cancel word.U32 // bumped to end a sleep; no other process sees it
+}
+
+// Rearm is how long a Sleep lasts at most: whoever was woken in somebody's stead
+// and died, or died between a store and the wake that belongs to it, is made up
+// for by then.
+const Rearm = 250 * time.Millisecond
+
+// examineAgain is how long to wait for a process that is ending to have ended.
+const examineAgain = time.Millisecond
+
+// NewSleeper makes one.
+func (s *Space) NewSleeper() *Sleeper {
+	sl := &Sleeper{space: s}
+	s.locals.Lock()
+	defer s.locals.Unlock()
+	s.locals.sleepers = append(s.locals.sleepers, sl)
+	return sl
+}
+
+// Sleep sleeps while w holds old. It returns nil when it is time to look again:
+// w has changed or somebody woke it, owner (who has what is waited for; 0 for
+// nobody) has ended, Rearm is over, or for no reason. It returns ctx's error, or
+// fs.ErrClosed after [Space.Close].
+//
+// When owner has ended, [Space.Alive] says so as soon as its last thread is gone.
+//
+// The kernel wakes one of those who wait for a dead owner, and that one wakes the
+// others. Where there is no futex_waitv(2) (before Linux 5.16) a death, a
+// cancellation and a Close may be noticed 5 ms late.
+func (sl *Sleeper) Sleep(ctx context.Context, owner Owner, w *word.U32, old uint32) error {
+	s := sl.space
+	cancel := sl.cancel.Peek()
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, sl.interrupt)
+		defer stop()
+	}
+	// After the word was read and interrupt is called for: nothing is missed.
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.Closed() {
+		return fs.ErrClosed
+	}
+	began := now()
+	timedOut, err := sl.sleep(owner, word.Wait{Word: w, Value: old}, word.Wait{Word: &sl.cancel, Value: cancel})
+	sl.spin.slept(now() - began)
+	if err != nil {
+		return err
+	}
+	if owner != 0 && owner != s.self && (timedOut || s.Marked(owner)) {
+		if _, err := s.Examine(owner); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.Closed() {
+		return fs.ErrClosed
+	}
+	return nil
+}
+
+// sleep is one sleep in the kernel.
+func (sl *Sleeper) sleep(owner Owner, w, cancel word.Wait) (timedOut bool, err error) {
+	s := sl.space
+	if owner == 0 || owner == s.self {
+		return word.Sleep(Rearm, w, cancel)
+	}
+	if !s.Alive(owner) {
+		return false, nil
+	}
+	live := &s.slot(owner.Slot()).live
+	mark := live.Load()
+	if mark&diedMark != 0 {
+		// Its process is ending. There is no word for its end: look again soon.
+		return word.Sleep(examineAgain, w, cancel)
+	}
+	timedOut, err = word.Sleep(Rearm, w, cancel, word.Wait{Word: live, Value: mark})
+	if err == nil && !timedOut && live.Load()&diedMark != 0 {
+		err = word.Wake(live, word.All)
+	}
+	return timedOut, err
+}
+
+// interrupt ends a sleep.
+func (sl *Sleeper) interrupt() {
+	sl.cancel.Bump()
+	word.Wake(&sl.cancel, word.All)
+}

@@ -1,0 +1,320 @@
+package shmsync
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/memwright/mmap/internal/mem"
+	"github.com/memwright/mmap/internal/word"
+)
+
+// Memory is what a Space is made of: all that this package needs to know of
+// where shared memory comes from.
+type Memory struct {
+	Bytes    []byte // page-aligned, zero when the memory was made; the same for all
+	Table    int    // the participants' table: its offset in Bytes, a multiple of 64
+	Slots    int    // how many participants it has room for, MaxSlots at most
+	ReadOnly bool   // the memory can't be written: this process takes no part
+
+	// Held reports whether some process holds the liveness lock of a slot: a
+	// lock that the kernel takes away from a process however it ends. It is
+	// never asked for the slot of this participant.
+	Held func(slot int) (bool, error)
+}
+
+// A Space is memory shared by processes, as one participant sees it: words at
+// offsets, the participants, and whether they live. It is what the locks of this
+// package stand on; [shm.Segment] makes one. Its methods may be called by any
+// number of goroutines.
+//
+// # States of a participant
+//
+//	free     ──Join──▶  attached   the epoch goes up by one
+//	attached ──Leave──▶ free
+//	attached ──its process ends──▶ attached, and the liveness lock is free
+//	         ──somebody finds that out──▶ dead
+//	dead     ──Join──▶  attached   by the next who gets the slot's lock
+//
+// Only who holds the liveness lock of a slot may Join it.
+type Space struct {
+	mem    Memory
+	self   Owner
+	closed atomic.Bool
+
+	// What belongs to the words at an offset in this process alone: queues,
+	// sleepers. There is one per offset, so that at most one goroutine of the
+	// process sleeps in the kernel for it.
+	locals struct {
+		sync.Mutex
+		at       map[int64]any
+		sleepers []*Sleeper
+	}
+}
+
+// slot is a participant in the table.
+//
+//	 0        4        8                16               24             64
+//	┌────────┬────────┬────────────────┬────────────────┬───────────────┐
+//	│ live   │ life   │ process id     │ since          │ zero          │
+//	└────────┴────────┴────────────────┴────────────────┴───────────────┘
+//
+// live is the kernel's word: the number of a thread that lives as long as its
+// process, with the bits of set_robust_list(2). life is epoch<<2 | state. The
+// process id and the time of joining (Unix, ns) are for people to read; nothing
+// is decided by them.
+type slot struct {
+	live  word.U32
+	life  word.U32
+	pid   word.U64
+	since word.U64
+	_     [5]uint64
+}
+
+// SlotBytes is the size of one participant in the table.
+const SlotBytes = 64
+
+// The states of a participant, the low bits of life.
+const (
+	stateFree = iota
+	stateAttached
+	stateDead
+)
+
+const (
+	stateBits = 2
+	stateMask = 1<<stateBits - 1
+
+	diedMark = 0x40000000 // FUTEX_OWNER_DIED, linux/futex.h
+)
+
+// NewSpace looks at memory that is there already. The result reads; to lock
+// anything, Join.
+func NewSpace(m Memory) (*Space, error) {
+	switch {
+	case m.Slots < 1 || m.Slots > MaxSlots:
+		return nil, fmt.Errorf("%d participants, not 1 to %d: %w", m.Slots, MaxSlots, fs.ErrInvalid)
+	case m.Table < 0 || m.Table%SlotBytes != 0 || m.Table > len(m.Bytes) || len(m.Bytes)-m.Table < m.Slots*SlotBytes:
+		return nil, fmt.Errorf("a table of %d participants at %d in %d bytes: %w", m.Slots, m.Table, len(m.Bytes), fs.ErrInvalid)
+	case mem.AddrOf(m.Bytes)%SlotBytes != 0:
+		return nil, fmt.Errorf("memory at %#x is not aligned to %d bytes: %w", mem.AddrOf(m.Bytes), SlotBytes, fs.ErrInvalid)
+	}
+	s := &Space{mem: m}
+	s.locals.at = map[int64]any{}
+	return s, nil
+}
+
+// Join makes this process the participant of a slot. The caller holds the slot's
+// liveness lock, and has put the number of a thread into its live word, at
+// LiveOffset. It fails with ErrSlotUsedUp where the slot has no epoch left: try
+// another.
+func (s *Space) Join(slot int) error {
+	if s.mem.ReadOnly || s.self != 0 || slot < 0 || slot >= s.mem.Slots {
+		return fmt.Errorf("join slot %d of %d: %w", slot, s.mem.Slots, fs.ErrInvalid)
+	}
+	p := s.slot(slot)
+	epoch := p.life.Load() >> stateBits
+	if epoch >= maxEpoch {
+		return ErrSlotUsedUp
+	}
+	p.pid.Store(uint64(os.Getpid()))
+	p.since.Store(uint64(time.Now().UnixNano()))
+	p.life.Store((epoch+1)<<stateBits | stateAttached)
+	s.self = ownerOf(slot, epoch+1)
+	return nil
+}
+
+// Leave ends what Join began. What this participant holds is then its no more:
+// the next one gets ErrOwnerDied. The caller gives the liveness lock back
+// afterwards.
+func (s *Space) Leave() {
+	if s.self != 0 {
+		s.slot(s.self.Slot()).life.CompareAndSwap(s.self.epoch()<<stateBits|stateAttached, s.self.epoch()<<stateBits|stateFree)
+	}
+}
+
+// Close ends every sleep and every later call with fs.ErrClosed. It touches no
+// shared memory. The memory must stay mapped for as long as a Mutex or another
+// part of this Space may be used, though it need not be the shared memory any
+// more.
+func (s *Space) Close() {
+	s.closed.Store(true)
+	s.locals.Lock()
+	sleepers := s.locals.sleepers
+	s.locals.Unlock()
+	for _, sl := range sleepers {
+		sl.interrupt()
+	}
+}
+
+// Closed reports whether Close was called.
+func (s *Space) Closed() bool { return s.closed.Load() }
+
+// Self is this participant, or nobody (0).
+func (s *Space) Self() Owner { return s.self }
+
+// ReadOnly reports whether the memory can't be written.
+func (s *Space) ReadOnly() bool { return s.mem.ReadOnly }
+
+// Slots is how many participants the table has room for.
+func (s *Space) Slots() int { return s.mem.Slots }
+
+// Size is the memory's size in bytes.
+func (s *Space) Size() int { return len(s.mem.Bytes) }
+
+// LiveOffset is where the live word of a slot stands in the memory.
+func (s *Space) LiveOffset(slot int) int64 { return int64(s.mem.Table + slot*SlotBytes) }
+
+// Word32 is the word at a byte offset, a multiple of 4.
+func (s *Space) Word32(off int64) (*word.U32, error) { return At[word.U32](s, off) }
+
+// Word64 is the word at a byte offset, a multiple of 8.
+func (s *Space) Word64(off int64) (*word.U64, error) { return At[word.U64](s, off) }
+
+// At is a T at a byte offset, which must suit T's alignment and lie within the
+// memory. T must be free of pointers. It is valid as long as the Space is in use.
+func At[T any](s *Space, off int64) (*T, error) {
+	size, align := mem.Layout[T]()
+	switch {
+	case !mem.PointerFree[T]():
+		return nil, fmt.Errorf("type %T holds Go pointers: %w", *new(T), fs.ErrInvalid)
+	case size == 0 || off < 0 || off > int64(len(s.mem.Bytes)) || int64(len(s.mem.Bytes))-off < int64(size):
+		return nil, fmt.Errorf("%d bytes at %d in a space of %d: %w", size, off, len(s.mem.Bytes), fs.ErrInvalid)
+	case off%int64(align) != 0:
+		return nil, fmt.Errorf("offset %d is not aligned to %d: %w", off, align, fs.ErrInvalid)
+	}
+	return mem.At[T](s.mem.Bytes, int(off)), nil
+}
+
+// Memory is the n bytes at a byte offset, borrowed: they are valid as long as
+// the Space is in use, and other processes may change them at any time.
+func (s *Space) Memory(off int64, n int) ([]byte, error) {
+	if off < 0 || n < 0 || off > int64(len(s.mem.Bytes)) || int64(len(s.mem.Bytes))-off < int64(n) {
+		return nil, fmt.Errorf("%d bytes at %d in a space of %d: %w", n, off, len(s.mem.Bytes), fs.ErrInvalid)
+	}
+	return s.mem.Bytes[off : off+int64(n) : off+int64(n)], nil
+}
+
+// Attached is who takes part in a slot now, or nobody. It may be dead without
+// anybody having noticed: see Alive.
+func (s *Space) Attached(slot int) Owner {
+	if slot < 0 || slot >= s.mem.Slots {
+		return 0
+	}
+	life := s.slot(slot).life.Load()
+	if life&stateMask != stateAttached || life>>stateBits > maxEpoch {
+		return 0
+	}
+	return ownerOf(slot, life>>stateBits)
+}
+
+// Alive reports whether o takes part, as far as the table tells: one load. A
+// false is final: o will never do anything again, and what it holds may be
+// repaired. A true may be out of date by as long as it takes somebody to notice;
+// [Space.Examine] asks the kernel. Nobody is not alive.
+func (s *Space) Alive(o Owner) bool { return o != 0 && s.Attached(o.Slot()) == o }
+
+// Marked reports whether the kernel has marked the process of o as ended, or
+// Alive is false already: two loads. It may be ending still: Examine says when.
+func (s *Space) Marked(o Owner) bool {
+	return !s.Alive(o) || s.slot(o.Slot()).live.Load()&diedMark != 0
+}
+
+// Examine asks the kernel whether o lives, by its liveness lock, and writes a
+// death into the table for all to see. It reports whether o is alive.
+//
+// The kernel releases that lock when the last thread of the process has left it,
+// so no store of a dead process comes after.
+func (s *Space) Examine(o Owner) (alive bool, err error) {
+	if !s.Alive(o) {
+		return false, nil
+	}
+	if o == s.self {
+		return true, nil
+	}
+	held, err := s.mem.Held(o.Slot())
+	if err != nil || held {
+		return true, err
+	}
+	if !s.mem.ReadOnly {
+		s.slot(o.Slot()).life.CompareAndSwap(o.epoch()<<stateBits|stateAttached, o.epoch()<<stateBits|stateDead)
+	}
+	return false, nil
+}
+
+// A Participant is what the table tells of one, for people to read.
+type Participant struct {
+	Owner Owner
+	Pid   int       // in the process namespace of its own
+	Since time.Time // when it joined, by its own clock
+	Alive bool
+}
+
+// Participants lists who is in the table: those who live, and the dead whose
+// slots nobody has taken since.
+func (s *Space) Participants() ([]Participant, error) {
+	var list []Participant
+	for i := range s.mem.Slots {
+		p := s.slot(i)
+		life := p.life.Load()
+		if life&stateMask == stateFree || life>>stateBits > maxEpoch {
+			continue
+		}
+		o := ownerOf(i, life>>stateBits)
+		alive, err := s.Examine(o)
+		if err != nil {
+			return list, err
+		}
+		list = append(list, Participant{o, int(int32(p.pid.Load())), time.Unix(0, int64(p.since.Load())), alive})
+	}
+	return list, nil
+}
+
+// slot is a participant; i has been checked.
+func (s *Space) slot(i int) *slot { return mem.At[slot](s.mem.Bytes, s.mem.Table+i*SlotBytes) }
+
+// local is what this process keeps for the words at off, made at the first call.
+func local[T any](s *Space, off int64, make func() (*T, error)) (*T, error) {
+	s.locals.Lock()
+	defer s.locals.Unlock()
+	if l, ok := s.locals.at[off]; ok {
+		if t, ok := l.(*T); ok {
+			return t, nil
+		}
+		return nil, fmt.Errorf("offset %d is a %T already: %w", off, l, fs.ErrInvalid)
+	}
+	t, err := make()
+	if err == nil {
+		s.locals.at[off] = t
+	}
+	return t, err
+}
+
+// The errors that calls of this package wrap, beside the context's, fs.ErrClosed
+// (the Space is closed), fs.ErrInvalid (an argument makes no sense) and
+// errors.ErrUnsupported.
+var (
+	// ErrOwnerDied: the lock is yours, and who had it before ended without
+	// unlocking. Repair what it guards, then call MarkConsistent.
+	ErrOwnerDied = errors.New("the lock is held now, and its last owner died with it")
+	// ErrNotRecoverable: somebody who got ErrOwnerDied unlocked without
+	// MarkConsistent. What the lock guards is lost.
+	ErrNotRecoverable = errors.New("the lock's last owner died, and nobody could repair what it guards")
+	// ErrNeedsRepair: the last writer died. The lock is not held: Lock it for
+	// writing, and repair.
+	ErrNeedsRepair = errors.New("the last writer died; lock for writing to repair")
+	// ErrNotOwner: this process does not hold what it gives back.
+	ErrNotOwner = errors.New("not held by this process")
+	// ErrLocked: a Try found the lock taken.
+	ErrLocked = errors.New("held by another")
+	// ErrDamaged: words in shared memory make no sense.
+	ErrDamaged = errors.New("the shared memory is damaged")
+	// ErrNoParticipant: a process that only reads can't lock.
+	ErrNoParticipant = errors.New("this process only reads the shared memory")
+	// ErrSlotUsedUp: a slot has had its last participant.
+	ErrSlotUsedUp = errors.New("the slot has no epoch left")
+)
