@@ -1,0 +1,275 @@
+package vmem
+
+import (
+	"io"
+	"slices"
+)
+
+// The pages of an object that are in memory are its page cache: read and write
+// copy from and to them, shared mappings show them, private mappings copy
+// them. There is one frame for a page of an object, whoever looks at it.
+
+// end is the first page that lies wholly beyond the object's size.
+func (o *Object) end() uint64 { return uint64(o.size+PageSize-1) >> pageShift }
+
+// cached returns the frame of a page if it is in memory and can be used.
+func (o *Object) cached(index uint64) *frame {
+	if f := o.pages[index]; f != nil && f.state != StatePoisoned {
+		return f
+	}
+	return nil
+}
+
+// page returns the frame of a page below end, from memory or from the Store,
+// and tells whether it had to be brought in. Pages around it are brought in
+// with it, as the area's advice wants. The error is the Store's, or ENOMEM.
+func (o *Object) page(index uint64, advice vmFlags) (f *frame, missed bool, err error) {
+	if f := o.cached(index); f != nil {
+		return f, false, nil
+	}
+	if o.store == nil {
+		f, err := o.m.zeroFrame(Event{Object: o, Off: int64(index) << pageShift})
+		if err != nil {
+			return nil, true, err
+		}
+		o.add(f, index)
+		return f, true, nil
+	}
+	first, n := o.window(index, advice)
+	var wanted *frame
+	for i := first; i < first+uint64(n) && i < o.end(); i++ {
+		if i != index && o.pages[i] != nil {
+			continue
+		}
+		f, err := o.load(i)
+		if i == index {
+			if err != nil {
+				return nil, true, err
+			}
+			wanted = f
+			wanted.held++
+			defer func() { wanted.held-- }()
+		} else if err != nil && wanted != nil {
+			break // read-ahead is a hint
+		}
+	}
+	if wanted.state == StatePoisoned {
+		return nil, true, &storeError{wanted.err}
+	}
+	return wanted, true, nil
+}
+
+// window says what is read when the page at index is missed: the block around
+// it, what follows it where the area is read in sequence, or it alone.
+func (o *Object) window(index uint64, advice vmFlags) (first uint64, n int) {
+	if o.m.Choose.ReadAhead != nil {
+		if first, n, ok := o.m.Choose.ReadAhead(o, index); ok && first <= index && index-first < uint64(n) {
+			return first, n
+		}
+	}
+	n = o.m.cfg.ReadAhead
+	if bound := o.m.cfg.Frames; bound > 0 {
+		n = max(1, min(n, bound/8)) // not so much that it drives itself out
+	}
+	switch {
+	case advice&vmRandom != 0:
+		return index, 1
+	case advice&vmSequential != 0:
+		return index, n
+	}
+	return index - min(index, uint64(n)/2), n
+}
+
+// load reads a page from the Store into a frame of its own; into its old one if
+// it is Poisoned. A failed read poisons it and is no error here.
+func (o *Object) load(index uint64) (*frame, error) {
+	f := o.pages[index]
+	if f == nil {
+		var err error
+		if f, err = o.m.newFrame(); err != nil {
+			return nil, err
+		}
+		o.add(f, index)
+	}
+	n := int(min(o.size-f.off(), PageSize))
+	got, err := o.store.ReadAt(f.data[:n], f.off())
+	f.state, f.err = StateClean, nil
+	if got < n && err != io.EOF {
+		if err == nil {
+			err = io.ErrNoProgress
+		}
+		f.state, f.err, got = StatePoisoned, err, 0
+	}
+	clear(f.data[got:])
+	o.m.tell(Event{Kind: BytesIn, Object: o, Off: f.off(), N: got, Frame: f.number})
+	return f, nil
+}
+
+// add makes f the page at index.
+func (o *Object) add(f *frame, index uint64) {
+	f.object, f.index = o, index
+	o.pages[index] = f
+	if o.store != nil {
+		o.m.enqueue(f)
+	}
+}
+
+// forget takes the page out of memory: nobody maps it and the object has it no
+// more. What was not written is lost.
+func (o *Object) forget(f *frame) {
+	o.m.hideEverywhere(f)
+	o.m.dequeue(f)
+	delete(o.pages, f.index)
+	o.m.release(f)
+}
+
+// dirty marks a page as newer than the Store.
+func (o *Object) dirty(f *frame) {
+	if o.store != nil {
+		f.state = StateDirty
+	}
+}
+
+// held returns the frames of the pages in [first, last) that are in memory, in
+// order: the cache is a map, and what the engine does must not depend on its order.
+func (o *Object) held(first, last uint64) []*frame {
+	var found []*frame
+	if last-first < uint64(len(o.pages)) {
+		for i := first; i < last; i++ {
+			if f := o.pages[i]; f != nil {
+				found = append(found, f)
+			}
+		}
+		return found
+	}
+	for i, f := range o.pages {
+		if first <= i && i < last {
+			found = append(found, f)
+		}
+	}
+	slices.SortFunc(found, func(a, b *frame) int {
+		if a.index < b.index {
+			return -1
+		}
+		return 1
+	})
+	return found
+}
+
+// writePage writes a dirty page to the Store. The entries that show it lose
+// their right to write first, so that the next store is noticed and makes the
+// page dirty again; that is how no store is ever missed.
+//
+// A page that could not be written is clean all the same, as on Linux: the
+// failure is remembered, memory shows the new bytes until the page is evicted,
+// and the Store never gets them.
+func (o *Object) writePage(f *frame) {
+	f.state = StateWriting
+	for _, w := range f.mappers {
+		w.p.table.lookup(w.addr).bits &^= Writable | Dirty
+	}
+	n := int(min(o.size-f.off(), PageSize))
+	clear(f.data[n:]) // what was stored beyond the end never reaches the Store
+	_, err := o.store.(WritableStore).WriteAt(f.data[:n], f.off())
+	f.state = StateClean
+	o.m.tell(Event{Kind: BytesOut, Object: o, Off: f.off(), N: n, Frame: f.number})
+	if err != nil {
+		o.failure.add(err)
+	}
+}
+
+// writeBack writes the dirty pages of [first, last).
+func (o *Object) writeBack(first, last uint64) {
+	for _, f := range o.held(first, last) {
+		if f.state == StateDirty {
+			o.writePage(f)
+		}
+	}
+}
+
+// WriteBack writes the dirty pages among n from first on to the Store, as a
+// kernel does when it likes. It makes nothing durable: that is Sync's. A
+// failure is told by the next sync of each open file.
+func (m *Machine) WriteBack(o *Object, first uint64, n uint64) {
+	o.writeBack(first, first+min(n, ^first))
+}
+
+// sync writes the dirty pages of [first, last) and makes the Store durable. f
+// is who asked: it is told about write-back that failed, now or earlier.
+func (o *Object) sync(f *File, first, last uint64) error {
+	w, ok := o.store.(WritableStore)
+	if !ok {
+		return nil
+	}
+	o.writeBack(first, last)
+	err := w.Sync()
+	o.m.tell(Event{Kind: Synced, Object: o, Off: int64(first) << pageShift})
+	if err != nil {
+		o.failure.add(err)
+	}
+	return o.failure.report(f)
+}
+
+// resize is truncate: what lies beyond the new end is gone, from memory, from
+// every process, private copies too, and from the Store. The last page keeps
+// what is left of it, and zeros.
+func (o *Object) resize(size int64) error {
+	if w, ok := o.store.(WritableStore); ok {
+		if err := w.Truncate(size); err != nil {
+			return &storeError{err}
+		}
+	}
+	o.zeroTail()
+	shrunk := size < o.size
+	o.size = size
+	if !shrunk {
+		return nil
+	}
+	o.zeroTail()
+	for _, f := range o.held(o.end(), ^uint64(0)) {
+		o.forget(f)
+	}
+	o.unmapBeyondEnd()
+	return nil
+}
+
+// zeroTail clears what lies beyond the end in the last page.
+func (o *Object) zeroTail() {
+	n := o.size & (PageSize - 1)
+	if f := o.cached(uint64(o.size) >> pageShift); f != nil && n > 0 {
+		clear(f.data[n:])
+	}
+}
+
+// unmapBeyondEnd takes private copies of pages that are no more from those who
+// map them.
+func (o *Object) unmapBeyondEnd() {
+	for _, p := range o.m.byPID() {
+		for _, a := range p.areas {
+			if a.file != nil && a.file.object == o && a.pgoff+a.pages() > o.end() {
+				from := a.start + Addr(max(o.end(), a.pgoff)-a.pgoff)<<pageShift
+				p.drop(from, a.end)
+			}
+		}
+	}
+}
+
+// punch makes zeros of the pages in [first, last), in memory, in every shared
+// mapping, and in the Store. Private copies stay.
+func (o *Object) punch(first, last uint64) error {
+	for _, f := range o.held(first, last) {
+		o.forget(f)
+	}
+	w, ok := o.store.(WritableStore)
+	if !ok {
+		return nil
+	}
+	var zeros [PageSize]byte
+	for i := first; i < min(last, o.end()); i++ {
+		off := int64(i) << pageShift
+		if _, err := w.WriteAt(zeros[:min(o.size-off, PageSize)], off); err != nil {
+			return &storeError{err}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+package vmem
+
+import "io"
+
+// Read is pread: it copies up to n bytes of f from off on to the process's
+// memory at buf. It returns how many; 0 at the end of the file. A fault in the
+// memory is no signal here: it ends the copy, and is EFAULT if nothing was copied.
+func (p *Process) Read(f *File, buf Addr, n uint64, off int64) (int, error) {
+	p.m.call("pread64")
+	if err := p.rangeOK(f, ReadOnly, buf, n, off); err != nil {
+		return 0, err
+	}
+	return f.object.read(n, off, func(chunk []byte, done int) (int, error) {
+		return p.userCopy(buf+Addr(done), chunk, store)
+	})
+}
+
+// Write is pwrite: it copies n bytes of the process's memory at buf to f from
+// off on, and makes the file longer if it must. A fault in the memory ends it
+// like Read's.
+func (p *Process) Write(f *File, buf Addr, n uint64, off int64) (int, error) {
+	p.m.call("pwrite64")
+	if err := p.rangeOK(f, WriteOnly, buf, n, off); err != nil {
+		return 0, err
+	}
+	return f.object.write(n, off, func(chunk []byte, done int) (int, error) {
+		return p.userCopy(buf+Addr(done), chunk, load)
+	})
+}
+
+// rangeOK checks what pread and pwrite check before they begin.
+func (p *Process) rangeOK(f *File, need Mode, buf Addr, n uint64, off int64) error {
+	if off < 0 {
+		return EINVAL
+	}
+	if err := f.usable(need); err != nil {
+		return err
+	}
+	if n > 1<<63-1 || off > 1<<63-1-int64(n) {
+		return EINVAL
+	}
+	if high := p.m.cfg.High; buf > high || n > uint64(high-buf) {
+		return EFAULT
+	}
+	return nil
+}
+
+// userCopy moves bytes between a page of an object and a process's memory.
+func (p *Process) userCopy(a Addr, chunk []byte, how access) (int, error) {
+	n, err := p.copyPages(a, chunk, how)
+	if _, fault := err.(*Fault); fault {
+		err = EFAULT
+	}
+	return n, err
+}
+
+// read hands the bytes of [off, off+n) that are before the end to put, a page
+// at a time, until put takes less than it was given.
+func (o *Object) read(n uint64, off int64, put func(chunk []byte, done int) (int, error)) (int, error) {
+	done := 0
+	for uint64(done) < n && off < o.size {
+		index, in := uint64(off)>>pageShift, int(off&(PageSize-1))
+		count := int(min(n-uint64(done), uint64(PageSize-in), uint64(o.size-off)))
+		f := o.m.zero // a hole of memory that nobody touched stays one
+		if o.store != nil || o.pages[index] != nil {
+			var err error
+			if f, _, err = o.page(index, vmSequential); err != nil {
+				return done, unlessSome(done, err)
+			}
+		}
+		f.referenced = true
+		f.held++
+		copied, err := put(f.data[in:in+count], done)
+		f.held--
+		o.m.tell(Event{Kind: BytesRead, Object: o, Off: off, N: copied, Frame: f.number})
+		done, off = done+copied, off+int64(copied)
+		if err != nil {
+			return done, unlessSome(done, err)
+		}
+	}
+	return done, nil
+}
+
+// write fills [off, off+n) from get, a page at a time. Pages that are written
+// in part are read first.
+func (o *Object) write(n uint64, off int64, get func(chunk []byte, done int) (int, error)) (int, error) {
+	if n == 0 {
+		return 0, nil
+	}
+	if off >= o.maxSize {
+		return 0, EFBIG
+	}
+	n = min(n, uint64(o.maxSize-off))
+	if off > o.size {
+		o.zeroTail()
+	}
+	done := 0
+	for uint64(done) < n {
+		in := int(off & (PageSize - 1))
+		var chunk [PageSize]byte
+		count := int(min(n-uint64(done), uint64(PageSize-in)))
+		copied, err := get(chunk[:count], done)
+		if copied > 0 {
+			if err := o.writeChunk(chunk[:copied], off); err != nil {
+				return done, unlessSome(done, err)
+			}
+			done, off = done+copied, off+int64(copied)
+		}
+		if err != nil {
+			return done, unlessSome(done, err)
+		}
+	}
+	return done, nil
+}
+
+// writeChunk writes bytes of one page into the cache.
+func (o *Object) writeChunk(chunk []byte, off int64) error {
+	index, in := uint64(off)>>pageShift, int(off&(PageSize-1))
+	f := o.cached(index)
+	if f == nil {
+		var err error
+		switch whole := len(chunk) == PageSize; {
+		case index < o.end() && !(whole && o.pages[index] == nil):
+			f, _, err = o.page(index, vmRandom)
+		default:
+			if f, err = o.m.zeroFrame(Event{Object: o, Off: off - int64(in)}); err == nil {
+				o.add(f, index)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	copy(f.data[in:], chunk)
+	f.referenced = true
+	o.size = max(o.size, off+int64(len(chunk)))
+	o.dirty(f)
+	o.m.changed(f)
+	o.m.tell(Event{Kind: BytesWritten, Object: o, Off: off, N: len(chunk), Frame: f.number})
+	return nil
+}
+
+// unlessSome drops an error after some bytes were moved: a short count tells it.
+func unlessSome(done int, err error) error {
+	if done > 0 {
+		return nil
+	}
+	return err
+}
+
+// ReadAt reads the file through the page cache into memory outside the
+// machine. It is not a process's call and counts as none.
+func (f *File) ReadAt(b []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, EINVAL
+	}
+	if err := f.usable(ReadOnly); err != nil {
+		return 0, err
+	}
+	n, err := f.object.read(uint64(len(b)), off, func(chunk []byte, done int) (int, error) {
+		return copy(b[done:], chunk), nil
+	})
+	if err == nil && n < len(b) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// WriteAt writes the file through the page cache from memory outside the
+// machine, and makes it longer if it must.
+func (f *File) WriteAt(b []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, EINVAL
+	}
+	if err := f.usable(WriteOnly); err != nil {
+		return 0, err
+	}
+	n, err := f.object.write(uint64(len(b)), off, func(chunk []byte, done int) (int, error) {
+		return copy(chunk, b[done:]), nil
+	})
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return n, err
+}
+
+// Truncate sets the file's size, as ftruncate does. Pages beyond a smaller one
+// are taken from everybody who maps them, copies too: an access is a SIGBUS.
+func (f *File) Truncate(size int64) error {
+	if f == nil || f.closed {
+		return EBADF
+	}
+	f.object.m.call("ftruncate")
+	if size < 0 || f.mode&WriteOnly == 0 {
+		return EINVAL
+	}
+	if size > f.object.maxSize {
+		return EFBIG
+	}
+	return f.object.resize(size)
+}
+
+// Sync writes the file's dirty pages to the Store and makes it durable, as
+// fsync does. After a failed write-back it answers EIO, once for each File,
+// and what was not written is never written.
+func (f *File) Sync() error {
+	if err := f.usable(0); err != nil {
+		return err
+	}
+	f.object.m.call("fsync")
+	return f.object.sync(f, 0, ^uint64(0))
+}

@@ -1,0 +1,52 @@
+package vmem
+
+import (
+	"maps"
+	"slices"
+)
+
+// Fork returns a copy of the process. Areas are copied, pages are not: private
+// ones are shown by both, read-only, until one of them stores. Pages that any
+// fault finds again are left to faults, as Linux does. Locks are not inherited.
+func (p *Process) Fork() *Process {
+	p.m.call("fork")
+	child := p.m.newProcess()
+	child.Limits, child.IPCLock = p.Limits, p.IPCLock
+	for _, a := range p.areas {
+		if a.flags&vmDontCopy != 0 {
+			continue
+		}
+		copied := *a
+		copied.flags &^= vmLockFlags
+		copied.lineage = nil
+		child.link(&copied)
+		if a.flags&vmWipeOnFork == 0 && a.lineage != nil {
+			copied.lineage = &lineage{inherited: true}
+			p.shareEntries(child, a)
+		}
+	}
+	return child
+}
+
+// shareEntries shows the child the pages that its parent sees in an area.
+// Neither may write to them from now on: the first store copies.
+func (p *Process) shareEntries(child *Process, a *area) {
+	for at, e := range p.table.all(a.start, a.end) {
+		e.bits &^= Writable
+		child.show(at, e.frame, e.bits&^(Accessed|Dirty))
+	}
+}
+
+// Exit ends the process: everything is unmapped. Its calls must not be used
+// any more.
+func (p *Process) Exit() {
+	p.m.call("exit")
+	p.drop(0, p.m.cfg.High)
+	p.space = space{}
+	delete(p.m.processes, p.pid)
+}
+
+// byPID returns the processes in the order of their birth.
+func (m *Machine) byPID() []*Process {
+	return slices.SortedFunc(maps.Values(m.processes), func(a, b *Process) int { return a.pid - b.pid })
+}

@@ -1,0 +1,164 @@
+package vmem
+
+import "iter"
+
+// An address has 48 bits: nine for each of the four levels of the page table,
+// and twelve for the byte in its page.
+//
+//	 47        39 38        30 29        21 20        12 11         0
+//	+------------+------------+------------+------------+------------+
+//	|  level 3   |  level 2   |  level 1   |  level 0   |  in page   |
+//	+------------+------------+------------+------------+------------+
+//
+// A level that nothing is mapped through does not exist, which is why a table
+// of 2^36 entries costs nothing until it is used.
+const (
+	levelBits = 9
+	fanout    = 1 << levelBits
+)
+
+// Bits are what an entry of a page table says about its page.
+//
+// An entry goes through these states:
+//
+//	empty    -> present            a fault brought a page in
+//	present  -> present, accessed  a load
+//	present  -> accessed, dirty    a store through a writable entry
+//	writable -> not writable       fork, write-back, mprotect
+//	present  -> hidden             mprotect to PROT_NONE: the page stays, nobody reaches it
+//	any      -> empty              munmap, truncation, eviction, MADV_DONTNEED
+type Bits uint8
+
+// The bits of an entry.
+const (
+	Present  Bits = 1 << iota // the processor may read through it
+	Writable                  // and write, without asking the kernel
+	Accessed                  // it was used since the bit was last cleared
+	Dirty                     // it was written through since the page was last clean
+	Private                   // the page is the process's own copy, no page of an object
+)
+
+// An entry is one page of a process: where it is and what the processor may do.
+type entry struct {
+	frame *frame // nil: empty
+	bits  Bits
+}
+
+// allows tells whether the processor gets through without a fault.
+func (e *entry) allows(how access) bool {
+	return e.bits&Present != 0 && (how != store || e.bits&Writable != 0)
+}
+
+// A table is a page table. Its levels come and go with what they hold.
+type table struct{ root *level }
+
+// A level has 512 children: levels, or at the bottom entries.
+type level struct {
+	used    int // children that exist, or entries that are not empty
+	down    *[fanout]*level
+	entries *[fanout]entry
+}
+
+func slot(a Addr, depth int) int {
+	return int(a>>(12+levelBits*depth)) & (fanout - 1)
+}
+
+// lookup finds the entry of a's page, nil where a level is missing.
+func (t *table) lookup(a Addr) *entry {
+	l := t.root
+	for depth := 3; depth > 0; depth-- {
+		if l == nil {
+			return nil
+		}
+		l = l.down[slot(a, depth)]
+	}
+	if l == nil {
+		return nil
+	}
+	return &l.entries[slot(a, 0)]
+}
+
+// set fills the entry of a's page, which was empty, and makes the levels above.
+func (t *table) set(a Addr, e entry) *entry {
+	link := &t.root
+	for depth := 3; ; depth-- {
+		if *link == nil {
+			*link = newLevel(depth)
+		}
+		l := *link
+		if depth == 0 {
+			l.used++
+			at := &l.entries[slot(a, 0)]
+			*at = e
+			return at
+		}
+		link = &l.down[slot(a, depth)]
+		if *link == nil {
+			l.used++
+		}
+	}
+}
+
+func newLevel(depth int) *level {
+	if depth == 0 {
+		return &level{entries: new([fanout]entry)}
+	}
+	return &level{down: new([fanout]*level)}
+}
+
+// clear empties the entry of a's page, which was not empty, and drops the
+// levels that hold nothing any more.
+func (t *table) clear(a Addr) {
+	var path [4]*level
+	l := t.root
+	for depth := 3; depth > 0; depth-- {
+		path[depth] = l
+		l = l.down[slot(a, depth)]
+	}
+	path[0] = l
+	l.entries[slot(a, 0)] = entry{}
+	for depth := 0; ; depth++ {
+		path[depth].used--
+		if path[depth].used > 0 {
+			return
+		}
+		if depth == 3 {
+			t.root = nil
+			return
+		}
+		path[depth+1].down[slot(a, depth+1)] = nil
+	}
+}
+
+// all yields the entries of [start, end) that are not empty, in order. The
+// entry that was yielded may be cleared by the caller, others may not.
+func (t *table) all(start, end Addr) iter.Seq2[Addr, *entry] {
+	return func(yield func(Addr, *entry) bool) {
+		if t.root != nil && start < end {
+			t.root.walk(3, 0, start, end-1, yield)
+		}
+	}
+}
+
+// walk yields what lies under l, whose first page is at base, in [start, last].
+func (l *level) walk(depth int, base, start, last Addr, yield func(Addr, *entry) bool) bool {
+	size := Addr(PageSize) << (levelBits * depth)
+	first, final := 0, fanout-1
+	if start > base {
+		first = int((start - base) / size)
+	}
+	if last < base+size*fanout-1 {
+		final = int((last - base) / size)
+	}
+	for i := first; i <= final; i++ {
+		at := base + Addr(i)*size
+		if depth == 0 {
+			if e := &l.entries[i]; e.frame != nil && !yield(at, e) {
+				return false
+			}
+		} else if down := l.down[i]; down != nil && !down.walk(depth-1, at, start, last, yield) {
+			return false
+		}
+	}
+	return true
+}
