@@ -3,7 +3,9 @@ package mmap
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
+	"time"
 
 	"github.com/memwright/mmap/internal/page"
 	"github.com/memwright/mmap/internal/sys"
@@ -18,15 +20,19 @@ import (
 // coldBytes is the most that one call reads or writes.
 const coldBytes = 1 << 20
 
-// scratchBytes is how much bringIn reads at a time only to have it in memory.
-const scratchBytes = 256 << 10
+// scratchBytes is how much bringIn reads at a time only to have it in memory, and
+// smallBytes how much of that needs no buffer from the pool, which every
+// collection empties.
+const (
+	scratchBytes = 256 << 10
+	smallBytes   = 4 << 10
+)
 
 var scratch = sync.Pool{New: func() any { return new([scratchBytes]byte) }}
 
 // readCold is ReadAt for bytes that may be on the disk. Where a file call sees
 // what the mapping shows, pread brings in, copies and tells the errno at once;
-// elsewhere the pages are brought in and then copied from memory. The caller is
-// inside the gate and has checked the range.
+// elsewhere the pages are brought in and then copied from memory. The caller is inside the gate and has checked the range.
 func (m *Mapping) readCold(p []byte, off int64) (int, error) {
 	if !m.fileShowsMemory() {
 		if err := m.bringIn(off, len(p)); err != nil {
@@ -36,24 +42,71 @@ func (m *Mapping) readCold(p []byte, off int64) (int, error) {
 	}
 	defer countColdRead(clock())
 	for n := 0; n < len(p); {
-		piece := p[n:min(len(p), n+coldBytes)]
-		k, err := sys.Pread(m.fd, piece, m.opt.Offset+off+int64(n))
+		k, err := m.readFile(p[n:min(len(p), n+coldBytes)], off+int64(n))
+		n += k
 		switch {
-		case k > 0:
-			m.believe(off+int64(n), k, false)
-			statistics.fileBytes.Add(int64(k))
-			n += k
-		case err == nil: // the file ends here: the last page shows zeros, those behind fault at once
+		case err == error(sys.EFAULT) || err == nil && k == 0:
+			// p itself can't be stored to, which is not ours to tell. Or the file
+			// ends here: its last page shows zeros, those behind fault at once.
 			k, err := m.readMemory(p[n:], off+int64(n))
 			return n + k, err
-		case err == error(sys.EFAULT): // p itself can't be stored to: not our fault to tell
-			k, err := m.readMemory(p[n:], off+int64(n))
-			return n + k, err
-		default:
+		case err != nil:
 			return n, m.fileFault(off+int64(n), err)
 		}
 	}
 	return len(p), nil
+}
+
+// readFile reads the file by a call. n bytes are good, with an error too; what
+// they lie in is believed to be in memory. n is 0 at the file's end.
+//
+// Where the kernel can, a first call takes what is in the page cache, or else
+// begins to read and returns. Then the other goroutines have a turn before a
+// second call waits. So the disk is given as many reads at once as there are
+// goroutines, where calls that wait at once would give it as many as the
+// scheduler has found time to work around; and most find their bytes there.
+func (m *Mapping) readFile(p []byte, off int64) (n int, err error) {
+	defer func() {
+		m.believe(off, n, false)
+		statistics.fileBytes.Add(int64(n))
+	}()
+	at := m.opt.Offset + off
+	if !m.onlyWaits.Load() {
+		n, err = sys.PreadNow(m.fd, p, at)
+		switch {
+		case err == nil:
+			return n, nil
+		case err == error(sys.EAGAIN):
+			runtime.Gosched()
+		case errors.Is(err, errors.ErrUnsupported), err == error(sys.EPERM), err == error(sys.EINVAL):
+			m.onlyWaits.Store(true) // the file system, a filter, or a kernel before 4.14
+		}
+	}
+	start := clock()
+	n, err = sys.Pread(m.fd, p, at)
+	if 0 < n && n < len(p) && clock()-start > int64(slowCall) && m.readFailed(off+int64(n)) {
+		err = sys.EIO
+	}
+	return max(n, 0), err
+}
+
+// slowCall is how long a call lasts that is not made again only to hear why it
+// came back short.
+const slowCall = 5 * time.Millisecond
+
+// readFailed reports whether the page at off has a place in the page cache and
+// no bytes: after a call that came back short there, its reading has failed.
+// pread tells the bytes before the page, and would tell the errno only when
+// asked to read the page once more. Nearly always it is EIO.
+func (m *Mapping) readFailed(off int64) bool {
+	addr, length := m.pages(off, 1)
+	start := page.Down(m.opt.Offset+off, m.pageSize)
+	var vec [1]byte
+	if !m.presence.mincoreIsTrue(m) || m.mincore(addr, int(length), vec[:]) != nil || vec[0]&1 != 0 {
+		return false
+	}
+	st, err := sys.Cachestat(m.fd, start, int64(length))
+	return err == nil && st.Cached > 0
 }
 
 // before moves what lies before the page that could not be brought in.
@@ -99,26 +152,32 @@ func (m *Mapping) bringIn(off int64, n int) error {
 		return nil
 	}
 	defer countColdRead(clock())
-	if m.stat.Kind != sys.Regular || m.direct {
+	switch {
+	case m.stat.Kind != sys.Regular || m.direct:
 		return m.populate(context.Background(), off, n)
+	case n <= smallBytes:
+		var buf [smallBytes]byte
+		return m.readInto(buf[:], off, n)
 	}
 	buf := scratch.Get().(*[scratchBytes]byte)
 	defer scratch.Put(buf)
+	return m.readInto(buf[:], off, n)
+}
+
+// readInto reads the n bytes from off, piece by piece, into one buffer: what
+// counts is that they are in memory then.
+func (m *Mapping) readInto(buf []byte, off int64, n int) error {
 	for end := off + int64(n); off < end; {
-		k, err := sys.Pread(m.fd, buf[:min(end-off, scratchBytes)], m.opt.Offset+off)
-		if err != nil && m.isPrivate(off) { // then the file's page is not the one shown
+		k, err := m.readFile(buf[:min(end-off, int64(len(buf)))], off)
+		off += int64(k)
+		switch {
+		case err != nil && m.isPrivate(off): // then the file's page is not the one shown
 			off += int64(m.pageSize - page.Delta(off+int64(m.delta), m.pageSize))
-			continue
-		}
-		if err != nil {
+		case err != nil:
 			return m.fileFault(off, err)
-		}
-		if k == 0 { // past the file's end: a touch fails at once and without a disk
+		case k == 0: // past the file's end: a touch fails at once and without a disk
 			return nil
 		}
-		statistics.fileBytes.Add(int64(k))
-		m.believe(off, k, false)
-		off += int64(k)
 	}
 	return nil
 }

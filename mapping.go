@@ -42,6 +42,7 @@ type Mapping struct {
 	coherence  atomic.Int32 // what coherent found out, 0 before
 	direct     bool         // file calls on fd go past the page cache (O_DIRECT)
 	appends    bool         // writes to fd go to the file's end (O_APPEND)
+	onlyWaits  atomic.Bool  // file calls on fd always wait for the disk (no RWF_NOWAIT)
 	pageShift  uint8        // log2 of pageSize
 
 	presence presence

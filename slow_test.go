@@ -27,8 +27,26 @@ var slowAccesses = map[string]func(m *mmap.Mapping, p []byte, start int64) (n in
 	"View": func(m *mmap.Mapping, p []byte, start int64) (int, error) {
 		return 0, m.View(start, len(p), func([]byte) error { return errors.New("fn ran") })
 	},
+	"a View's copy": func(m *mmap.Mapping, p []byte, start int64) (n int, err error) {
+		err = m.View(start, len(p), func(v []byte) error {
+			for i, b := range v { // one by one, as a fault tells no count
+				p[i], n = b, i+1
+			}
+			return nil
+		})
+		return n, err
+	},
 	"ViewOf": func(m *mmap.Mapping, p []byte, start int64) (int, error) {
 		return 0, mmap.ViewOf(m, start, len(p)/8, func([]uint64) error { return errors.New("fn ran") })
+	},
+	"WriteView": func(m *mmap.Mapping, p []byte, start int64) (int, error) {
+		return 0, m.WriteView(start, len(p), func([]byte) error { return errors.New("fn ran") })
+	},
+	"SendTo": func(m *mmap.Mapping, p []byte, start int64) (int, error) {
+		var b bytes.Buffer
+		n, err := m.SendTo(&b, start, len(p))
+		copy(p, b.Bytes())
+		return int(n), err
 	},
 	"WriteAt": func(m *mmap.Mapping, p []byte, start int64) (int, error) {
 		testenv.Pattern(p, start)
@@ -63,55 +81,115 @@ var slowAccesses = map[string]func(m *mmap.Mapping, p []byte, start int64) (n in
 // back: see TestSlowFailureHangsABareLoad. So each access has a process of its own.
 //
 // A file call meets a bad page twice, reading ahead and by itself. With bytes
-// before that page it returns those first, and a third failure tells why there
-// are no more. Populate asks by MADV_POPULATE_READ, which does not tell the page.
+// before that page it returns those, and is not made again to hear why there are
+// no more, unless the kernel hides what is in memory. Populate asks by
+// MADV_POPULATE_READ, which does not tell the page.
 func TestSlowFailureIsAnError(t *testing.T) {
 	for _, row := range []struct {
 		access      string
 		moves       bool // it tells how many bytes
 		first, most int  // failures at most: of the first page, of a later one
 	}{
-		{"ReadAt", true, 2, 3},
-		{"View", false, 2, 3},
-		{"ViewOf", false, 2, 3},
-		{"WriteAt", true, 2, 3},
-		{"Reader", true, 2, 3},
-		{"WriteTo", true, 2, 3},
+		{"ReadAt", true, 2, 2},
+		{"View", false, 2, 2},
+		{"ViewOf", false, 2, 2},
+		{"WriteView", false, 2, 2},
+		{"WriteAt", true, 2, 2},
+		{"Reader", true, 2, 2},
+		{"WriteTo", true, 2, 2},
+		{"SendTo", true, 2, 2},
 		{"Populate", false, 4, 5},
 	} {
-		t.Run(row.access+"/of the first page", func(t *testing.T) {
+		good := 0
+		if row.moves {
+			good = badPage*pageSize - 104
+		}
+		for _, how := range []struct {
+			what        string
+			start, good int
+			delay       time.Duration
+			most        int
+			filter      string
+		}{
+			{"late, of the first page", badPage*pageSize + 104, 0, late, row.first, ""},
+			{"late, of a later page", 104, good, late, row.most, ""},
+			{"late, of a later page, behind a filter", 104, good, late, row.most + 1, "on"},
+			{"at once, of a later page", 104, good, 0, row.most + 1, ""},
+		} {
+			t.Run(row.access+"/"+how.what, func(t *testing.T) {
+				t.Parallel()
+				if how.filter != "" {
+					testenv.Need(t, seccomp)
+				}
+				fs, child := failing(t, row.access, how.start, testenv.Fault{Err: sys.EIO, Delay: how.delay})
+				child.Env = append(child.Env, "FILTER="+how.filter)
+				wantSaid(t, child, how.good, badPage*pageSize, sys.EIO)
+				wantFailures(t, fs, how.most)
+			})
+		}
+	}
+}
+
+// late is later than a plain access can stand.
+const late = 100 * time.Millisecond
+
+// TestSlowFailureOfADisk is the same where file calls stand in for memory.
+func TestSlowFailureOfADisk(t *testing.T) {
+	testenv.Need(t, testenv.Cachestat)
+	for _, access := range []string{"ReadAt", "View", "WriteAt", "Reader", "WriteTo"} {
+		t.Run(access, func(t *testing.T) {
 			t.Parallel()
-			slowFailure(t, row.access, badPage*pageSize+104, 0, row.first)
-		})
-		t.Run(row.access+"/of a later page", func(t *testing.T) {
-			t.Parallel()
-			good := 0
-			if row.moves {
-				good = badPage*pageSize - 104
+			d := testenv.FailingDisk(t, "ext4", 32<<20)
+			content := make([]byte, slowPages*pageSize)
+			testenv.Pattern(content, 0)
+			name := newFileIn(t, d.Root, content)
+			m := hold(t)(mmap.OpenFile(name, mmap.Options{Access: mmap.ReadWrite}))
+			if err := m.SyncRange(0, m.Len(), mmap.SyncInvalidate); err != nil {
+				t.Fatal(err)
 			}
-			slowFailure(t, row.access, 104, good, row.most)
+			d.SetFile(name, testenv.Fault{Op: testenv.Read, Err: sys.EIO, Delay: late})
+			child := testenv.Child{Name: "slow failure", Env: []string{"NAME=" + name, "ACCESS=" + access, "START=" + strconv.Itoa(badPage*pageSize+104)}}
+			wantSaid(t, child, 0, badPage*pageSize, sys.EIO)
+			wantFailures(t, d.Device, 2)
 		})
 	}
 }
 
-func slowFailure(t *testing.T, access string, start, good, most int) {
-	fs, child := failingLate(t, access, start)
-	out := runBounded(t, child)
-	want := fmt.Sprintf("%d good bytes, fault at %d, EIO true\n", good, badPage*pageSize)
+// TestTruncatedMidway has a file end while it is being read, and the kernel learns
+// of it by an answer that is short and slow. That is no failure of the disk.
+func TestTruncatedMidway(t *testing.T) {
+	for _, access := range []string{"ReadAt", "Reader", "WriteTo", "a View's copy"} {
+		t.Run(access, func(t *testing.T) {
+			t.Parallel()
+			_, child := failing(t, access, 104, testenv.Fault{Delay: late, TruncateTo: int64(badPage*pageSize + 100)})
+			wantSaid(t, child, (badPage+1)*pageSize-104, (badPage+1)*pageSize, mmap.ErrPastEnd)
+		})
+	}
+}
+
+// wantSaid wants the child to have moved so many good bytes, and then a fault.
+func wantSaid(t *testing.T, c testenv.Child, good, off int, cause error) {
+	t.Helper()
+	out := runBounded(t, c)
+	want := fmt.Sprintf("%d good bytes, fault at %d, %v\n", good, off, cause)
 	if out != want {
 		t.Errorf("the child said\n%swant\n%s", out, want)
 	}
+}
+
+func wantFailures(t *testing.T, fs *testenv.FaultFS, most int) {
+	t.Helper()
 	if n := failures(fs); n < 1 || n > most {
 		t.Errorf("the bad page was asked for %d times, want 1 to %d", n, most)
 	}
 }
 
-// failingLate is a file with a bad page, and a child that meets it.
-func failingLate(t *testing.T, access string, start int) (*testenv.FaultFS, testenv.Child) {
+// failing is a file with a bad page, and a child that meets it.
+func failing(t *testing.T, access string, start int, fault testenv.Fault) (*testenv.FaultFS, testenv.Child) {
 	t.Helper()
 	fs := testenv.SlowFS(t, testenv.SlowFile{Size: int64(slowPages * pageSize)})
-	fs.Set(testenv.Fault{Op: testenv.Read, Off: int64(badPage * pageSize), Len: int64(pageSize),
-		Delay: 100 * time.Millisecond, Err: sys.EIO})
+	fault.Op, fault.Off, fault.Len = testenv.Read, int64(badPage*pageSize), int64(pageSize)
+	fs.Set(fault)
 	env := []string{"NAME=" + fs.Path, "ACCESS=" + access, "START=" + strconv.Itoa(start)}
 	return fs, testenv.Child{Name: "slow failure", Env: env}
 }
@@ -130,7 +208,7 @@ func failures(fs *testenv.FaultFS) (n int) {
 // touches the page: the runtime's preemption signal interrupts the wait, and the
 // kernel starts the read again, and again.
 func TestSlowFailureHangsABareLoad(t *testing.T) {
-	fs, child := failingLate(t, "a bare load", 104)
+	fs, child := failing(t, "a bare load", 104, testenv.Fault{Err: sys.EIO, Delay: late})
 	cmd := child.Command(t)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -150,6 +228,9 @@ func TestSlowFailureHangsABareLoad(t *testing.T) {
 }
 
 var _ = testenv.Register("slow failure", func() {
+	if os.Getenv("FILTER") != "" {
+		must(sys.RefuseRareCalls())
+	}
 	start, err := strconv.ParseInt(os.Getenv("START"), 10, 64)
 	if err != nil {
 		panic(err)
@@ -162,14 +243,22 @@ var _ = testenv.Register("slow failure", func() {
 	n, err := slowAccesses[os.Getenv("ACCESS")](m, p, start)
 	good, want := 0, make([]byte, n)
 	testenv.Pattern(want, start)
+	if errors.Is(err, mmap.ErrPastEnd) { // what is behind the end is zero
+		clear(want[badPage*pageSize+100-int(start):])
+	}
 	for good < n && p[good] == want[good] {
 		good++
 	}
-	off := int64(-1)
+	off, cause := int64(-1), err
 	if f := new(mmap.FaultError); errors.As(err, &f) {
 		off = f.Off
 	}
-	fmt.Printf("%d good bytes, fault at %d, EIO %v\n", good, off, errors.Is(err, sys.EIO))
+	for _, c := range []error{sys.EIO, mmap.ErrPastEnd} {
+		if errors.Is(err, c) {
+			cause = c
+		}
+	}
+	fmt.Printf("%d good bytes, fault at %d, %v\n", good, off, cause)
 	if n != good || off < 0 {
 		fmt.Println(n, "were told;", err)
 	}

@@ -24,3 +24,6 @@ func DirectAccess(fd int) (bool, error) { return false, Unsupported("statx") }
 
 // SharesBlocks is missing here.
 func SharesBlocks(fd int) (bool, error) { return false, Unsupported("FIEMAP") }
+
+// PreadNow is missing here.
+func PreadNow(fd int, p []byte, off int64) (int, error) { return 0, Unsupported("preadv2") }

@@ -66,6 +66,20 @@ func MayWrite(fd int) bool {
 	return unix.Faccessat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), unix.W_OK, unix.AT_EACCESS) == nil
 }
 
+// PreadNow is pread(2) that does not wait for a disk (preadv2(2) with RWF_NOWAIT,
+// since Linux 4.14): it gives what is in the page cache, and EAGAIN where
+// that is nothing. Then it has begun to read, as pread would (Linux 5.12).
+func PreadNow(fd int, p []byte, off int64) (int, error) {
+	iov := unix.Iovec{Base: unsafe.SliceData(p)}
+	iov.SetLen(len(p))
+	n, _, e := unix.Syscall6(unix.SYS_PREADV2, uintptr(fd), uintptr(unsafe.Pointer(&iov)), 1,
+		uintptr(off), uintptr(off>>32), unix.RWF_NOWAIT)
+	if e != 0 {
+		return 0, e
+	}
+	return int(n), nil
+}
+
 // BlockDeviceSize is the size in bytes of the block device fd.
 func BlockDeviceSize(fd int) (int64, error) {
 	var size uint64

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/memwright/mmap/internal/mem"
 	"github.com/memwright/mmap/internal/sys"
@@ -252,6 +253,52 @@ func TestCachestat(t *testing.T) {
 	}
 	if st, err := sys.Cachestat(fd, 0, n); err != nil || st.Dirty != 0 || st.Writeback != 0 {
 		t.Errorf("after fsync: %+v, %v", st, err)
+	}
+}
+
+// TestPreadNow reads a page that is not in memory: it is told so, and that page
+// comes in without anybody asking for it again.
+func TestPreadNow(t *testing.T) {
+	testenv.Need(t, testenv.Cachestat)
+	fd := open(t, filepath.Join(testenv.DiskDir(t), "f"), sys.OpenCreate)
+	want := bytes.Repeat([]byte("now"), int(pageSize))
+	if _, err := sys.Pwrite(fd, want, 0); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 4*pageSize)
+	if n, err := sys.PreadNow(fd, got, 0); err != nil || !bytes.Equal(got[:n], want) {
+		t.Fatalf("of what is in memory: %d bytes, %v", n, err)
+	}
+	if n, err := sys.PreadNow(fd, got, int64(len(want))); n != 0 || err != nil {
+		t.Errorf("at the end: %d bytes, %v", n, err)
+	}
+	inMemory := func() bool {
+		st, err := sys.Cachestat(fd, 0, int64(len(want)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Cached > 0
+	}
+	if err := sys.Fsync(fd); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); inMemory(); { // a page in a batch of the processor's is not dropped at once
+		if err := sys.DropCache(fd, 0, int64(len(want))); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(end) {
+			t.Fatal("the pages stay in memory")
+		}
+	}
+	n, err := sys.PreadNow(fd, got[:pageSize], 0)
+	if errors.Is(err, errors.ErrUnsupported) {
+		testenv.Skip(t, "this file system has no reads that do not wait")
+	}
+	if n > 0 || err != sys.EAGAIN {
+		t.Fatalf("of what is not in memory: %d bytes, %v", n, err)
+	}
+	if !inMemory() {
+		t.Error("the kernel did not begin to read")
 	}
 }
 
