@@ -115,10 +115,13 @@ func (p *Process) Mmap(addr Addr, n uint64, prot Prot, flags MapFlags, f *File, 
 		f = &File{object: o, mode: ReadWrite}
 	}
 	end := addr + Addr(length)
-	if err := p.mayExpand(vm, addr, end); err != nil {
+	if err := p.mayReplace(vm, addr, end); err != nil {
 		return 0, err
 	}
 	if vm&(vmNoReserve|vmShared|vmWrite) == vmWrite {
+		if most := p.m.cfg.MaxCommit; most > 0 && length > most {
+			return 0, ENOMEM
+		}
 		vm |= vmAccount
 	}
 	if err := p.unmap(addr, end); err != nil {
@@ -214,24 +217,23 @@ func anonymous(vm vmFlags, addr Addr, flags MapFlags) (vmFlags, uint64, error) {
 	return 0, 0, EINVAL
 }
 
-// mayExpand tells whether an area of these flags fits into the limits, where
-// what is in [start, end) now makes room for it.
-func (p *Process) mayExpand(vm vmFlags, start, end Addr) error {
-	var old space
+// mayReplace tells whether an area of these flags fits into the limits at
+// [start, end), where what is there now makes room for it.
+func (p *Process) mayReplace(vm vmFlags, start, end Addr) error {
+	var old uint64
 	for _, a := range p.in(start, end) {
-		old.count(a.part(max(a.start, start), min(a.end, end)), 1)
+		old += pages(max(a.start, start), min(a.end, end))
 	}
-	n := pages(start, end)
-	if p.total-old.total+n > p.Limits.AS>>pageShift {
+	return p.mayAdd(vm, pages(start, end)-old)
+}
+
+// mayAdd tells whether n pages more of these flags fit into the limits.
+func (p *Process) mayAdd(vm vmFlags, n uint64) error {
+	if p.total+n > p.Limits.AS>>pageShift {
 		return ENOMEM
 	}
-	if vm&(vmWrite|vmShared) == vmWrite {
-		if p.data+n-old.total > p.Limits.Data>>pageShift {
-			return ENOMEM
-		}
-		if most := p.m.cfg.MaxCommit; most > 0 && vm&vmNoReserve == 0 && n > most>>pageShift {
-			return ENOMEM
-		}
+	if vm&(vmWrite|vmShared) == vmWrite && p.data+n > p.Limits.Data>>pageShift {
+		return ENOMEM
 	}
 	return nil
 }

@@ -1,0 +1,235 @@
+package vmem
+
+// RemapFlags are mremap's flags.
+type RemapFlags int
+
+// The flags of mremap, with Linux's numbers.
+const (
+	RemapMayMove   RemapFlags = 1
+	RemapFixed     RemapFlags = 2 // to the address given, whatever is there
+	RemapDontUnmap RemapFlags = 4 // the old area stays, empty
+)
+
+// A remap is one call of Mremap, page borders only.
+type remap struct {
+	old, oldLen Addr
+	to, newLen  Addr
+	flags       RemapFlags
+}
+
+// moves tells whether the area gets another address in any case.
+func (r remap) moves() bool { return r.flags&(RemapFixed|RemapDontUnmap) != 0 }
+
+// Mremap makes [old, old+oldLen) newLen bytes long, in place if it can be, or
+// where there is room with RemapMayMove, or at to with RemapFixed. Pages move
+// without a copy. It returns where the area is. A length of 0 for the old one
+// maps the pages of a shared area a second time.
+//
+// Areas are moved several at once only with RemapFixed and the same length
+// (Linux 6.17); those before one that can't be moved are moved then.
+func (p *Process) Mremap(old Addr, oldLen, newLen uint64, flags RemapFlags, to Addr) (Addr, error) {
+	p.m.call("mremap")
+	r := remap{old, Addr(oldLen).ceil(), to, Addr(newLen).ceil(), flags}
+	if err := p.remapArguments(r); err != nil {
+		return 0, err
+	}
+	if r.flags&RemapFixed != 0 && r.oldLen == r.newLen {
+		return p.remapSeveral(r)
+	}
+	a := p.at(r.old)
+	if err := p.remappable(a, r); err != nil {
+		return 0, err
+	}
+	grows := r.newLen > r.oldLen
+	at, err := r.old, error(nil)
+	switch {
+	case r.moves():
+		at, err = p.remapTo(r)
+	case r.newLen < r.oldLen:
+		if r.oldLen > p.m.cfg.High-r.old {
+			return 0, EINVAL
+		}
+		err = p.unmap(r.old+r.newLen, r.old+r.oldLen)
+	case grows:
+		at, err = p.grow(a, r)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if grows && a.flags&vmLocked != 0 {
+		if grown := p.at(at); grown != nil {
+			_ = p.populate(grown, at+r.oldLen, at+r.newLen) // not told, as Linux does
+		}
+	}
+	return at, nil
+}
+
+// remapArguments checks what needs no area.
+func (p *Process) remapArguments(r remap) error {
+	high := p.m.cfg.High
+	if r.flags&^(RemapMayMove|RemapFixed|RemapDontUnmap) != 0 || r.old != r.old.floor() || r.newLen == 0 || r.newLen > high {
+		return EINVAL
+	}
+	if !r.moves() {
+		return nil
+	}
+	overlap := r.old+r.oldLen > r.to && r.to+r.newLen > r.old
+	if r.to > high-r.newLen || r.to != r.to.floor() || r.flags&RemapMayMove == 0 ||
+		r.flags&RemapDontUnmap != 0 && r.oldLen != r.newLen || overlap {
+		return EINVAL
+	}
+	if len(p.areas)+2 >= p.m.cfg.MaxAreas-3 {
+		return ENOMEM
+	}
+	return nil
+}
+
+// remappable checks the area that is to be moved or to grow.
+func (p *Process) remappable(a *area, r remap) error {
+	if a == nil {
+		return EFAULT
+	}
+	if r.newLen <= r.oldLen && !r.moves() {
+		return nil // shrinks in place, across whatever there is
+	}
+	if r.oldLen == 0 && a.flags&(vmShared|vmMayShare) == 0 {
+		return EINVAL
+	}
+	if min(r.oldLen, r.newLen) > a.end-r.old {
+		return EFAULT
+	}
+	if r.newLen <= r.oldLen {
+		return nil
+	}
+	more := uint64(r.newLen - r.oldLen)
+	if a.page(r.old)+uint64(r.newLen)>>pageShift < a.page(r.old) {
+		return EINVAL
+	}
+	if a.flags&vmLocked != 0 && !p.mayLockMore(more) {
+		return EAGAIN
+	}
+	return p.mayAdd(a.flags, more>>pageShift)
+}
+
+// remapSeveral moves every area of the old range, with the gaps between them.
+func (p *Process) remapSeveral(r remap) (Addr, error) {
+	end := r.old + r.oldLen
+	at := r.to
+	for from := r.old; ; {
+		a := p.first(from)
+		switch {
+		case from == r.old && (a == nil || a.start > from):
+			return 0, EFAULT
+		case a == nil || a.start >= end:
+			return at, nil
+		}
+		start := max(a.start, from)
+		part := min(end, a.end) - start
+		one := remap{start, part, at + (start - r.old), part, r.flags}
+		if err := p.remappable(a, one); err != nil {
+			return 0, err
+		}
+		if _, err := p.remapTo(one); err != nil {
+			return 0, err
+		}
+		if from = start + part; from >= end {
+			return at, nil
+		}
+	}
+}
+
+// remapTo moves to where the caller or the choice wants it.
+func (p *Process) remapTo(r remap) (Addr, error) {
+	var where MapFlags
+	if r.flags&RemapFixed != 0 {
+		if err := p.unmap(r.to, r.to+r.newLen); err != nil {
+			return 0, err
+		}
+		where = MapFixed
+	}
+	if r.newLen < r.oldLen {
+		if err := p.unmap(r.old+r.newLen, r.old+r.oldLen); err != nil {
+			return 0, err
+		}
+		r.oldLen = r.newLen
+	}
+	a := p.at(r.old)
+	if r.flags&RemapDontUnmap != 0 {
+		if err := p.mayAdd(a.flags, uint64(r.newLen)>>pageShift); err != nil {
+			return 0, err
+		}
+	}
+	to, err := p.vacancy(r.to, uint64(r.newLen), where)
+	if err != nil {
+		return 0, err
+	}
+	r.to = to
+	return to, p.move(a, r)
+}
+
+// grow makes the area longer in place, or moves it where it fits.
+func (p *Process) grow(a *area, r remap) (Addr, error) {
+	end := r.old + r.newLen
+	if a.end == r.old+r.oldLen && end > a.end && end <= p.m.cfg.High && p.free(a.end, end) {
+		more := a.part(r.old, a.end)
+		more.start, more.end, more.pgoff = a.end, end, a.pgoff+a.pages()
+		p.merge(more)
+		return r.old, nil
+	}
+	if r.flags&RemapMayMove == 0 {
+		return 0, ENOMEM
+	}
+	to, err := p.vacancy(0, uint64(r.newLen), 0)
+	if err != nil {
+		return 0, err
+	}
+	r.to = to
+	return to, p.move(a, r)
+}
+
+// move makes an area at r.to and moves the entries to it. Private memory that
+// nobody touched is as good as new: it counts its pages from its new address,
+// so that it merges there.
+func (p *Process) move(a *area, r remap) error {
+	if len(p.areas) >= p.m.cfg.MaxAreas-3 {
+		return ENOMEM
+	}
+	whole := a.start == r.old && a.end == r.old+r.oldLen
+	moved := a.part(r.old, a.end)
+	moved.start, moved.end = r.to, r.to+r.newLen
+	if a.file == nil && a.lineage == nil {
+		moved.pgoff = uint64(r.to) >> pageShift
+	}
+	p.merge(moved)
+	for at, e := range p.table.all(r.old, r.old+r.oldLen) {
+		p.moveEntry(at, r.to+(at-r.old), e)
+	}
+	if r.flags&RemapDontUnmap == 0 {
+		if r.oldLen > 0 {
+			p.remove(r.old, r.old+r.oldLen)
+		}
+		return nil
+	}
+	if left := p.at(r.old); left != nil {
+		p.count(left, ^uint64(0))
+		left.flags &^= vmLockFlags
+		p.count(left, 1)
+		if whole && left.end == r.old+r.oldLen && left.start == r.old {
+			left.lineage = nil // its pages are gone
+		}
+	}
+	return nil
+}
+
+// moveEntry shows the page of an entry at another address.
+func (p *Process) moveEntry(from, to Addr, e *entry) {
+	moved := *e
+	p.table.clear(from)
+	p.table.set(to, moved)
+	for i, w := range moved.frame.mappers {
+		if w.p == p && w.addr == from {
+			moved.frame.mappers[i].addr = to
+			return
+		}
+	}
+}
