@@ -201,11 +201,14 @@ func (o *Object) sync(f *File, first, last uint64) error {
 	if !ok {
 		return nil
 	}
+	failed := o.failure.count
 	o.writeBack(first, last)
 	err := w.Sync()
 	o.m.tell(Event{Kind: Synced, Object: o, Off: int64(first) << pageShift})
 	if err != nil {
 		o.failure.add(err)
+	} else if o.failure.count == failed {
+		o.crash.synced(first, last)
 	}
 	return o.failure.report(f)
 }
@@ -214,14 +217,18 @@ func (o *Object) sync(f *File, first, last uint64) error {
 // every process, private copies too, and from the Store. The last page keeps
 // what is left of it, and zeros.
 func (o *Object) resize(size int64) error {
+	o.zeroTail()
+	shrunk := size < o.size
+	if shrunk {
+		o.cut(size, o.size)
+	}
 	if w, ok := o.store.(WritableStore); ok {
 		if err := w.Truncate(size); err != nil {
 			return &storeError{err}
 		}
 	}
-	o.zeroTail()
-	shrunk := size < o.size
 	o.size = size
+	o.crash.resized(size)
 	if !shrunk {
 		return nil
 	}
@@ -257,6 +264,8 @@ func (o *Object) unmapBeyondEnd() {
 // punch makes zeros of the pages in [first, last), in memory, in every shared
 // mapping, and in the Store. Private copies stay.
 func (o *Object) punch(first, last uint64) error {
+	o.cut(int64(first)<<pageShift, min(int64(last)<<pageShift, o.size))
+	o.crash.punched()
 	for _, f := range o.held(first, last) {
 		o.forget(f)
 	}

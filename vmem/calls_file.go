@@ -120,7 +120,7 @@ func (o *Object) writeChunk(chunk []byte, off int64) error {
 	if f == nil {
 		var err error
 		switch whole := len(chunk) == PageSize; {
-		case index < o.end() && !(whole && o.pages[index] == nil):
+		case index < o.end() && !(whole && o.pages[index] == nil && o.crash == nil):
 			f, _, err = o.page(index, vmRandom)
 		default:
 			if f, err = o.m.zeroFrame(Event{Object: o, Off: off - int64(in)}); err == nil {
@@ -131,11 +131,15 @@ func (o *Object) writeChunk(chunk []byte, off int64) error {
 			return err
 		}
 	}
+	f.changes()
 	copy(f.data[in:], chunk)
 	f.referenced = true
-	o.size = max(o.size, off+int64(len(chunk)))
+	if end := off + int64(len(chunk)); end > o.size {
+		o.size = end
+		o.crash.resized(end)
+	}
 	o.dirty(f)
-	o.m.changed(f)
+	f.changed()
 	o.m.tell(Event{Kind: BytesWritten, Object: o, Off: off, N: len(chunk), Frame: f.number})
 	return nil
 }

@@ -78,6 +78,7 @@ func (p *Process) touch(a Addr, how access) (*frame, error) {
 	if how == store {
 		e.bits |= Dirty
 		e.frame.lazy = false
+		e.frame.changes()
 	}
 	return e.frame, nil
 }

@@ -237,5 +237,18 @@ func (m *Machine) Evict(o *Object, index uint64) error {
 	return m.evict(f)
 }
 
+// changes is called before a store to the page, changed after it.
+func (f *frame) changes() {
+	if f.object != nil {
+		f.object.before(f)
+	}
+}
+
+func (f *frame) changed() {
+	if f.object != nil {
+		f.object.after(f)
+	}
+}
+
 // off is where the page is in its object.
 func (f *frame) off() int64 { return int64(f.index) << pageShift }
