@@ -191,11 +191,14 @@ func (f *File) WriteAt(b []byte, off int64) (int, error) {
 // Truncate sets the file's size, as ftruncate does. Pages beyond a smaller one
 // are taken from everybody who maps them, copies too: an access is a SIGBUS.
 func (f *File) Truncate(size int64) error {
+	if size < 0 {
+		return EINVAL
+	}
 	if f == nil || f.closed {
 		return EBADF
 	}
 	f.object.m.call("ftruncate")
-	if size < 0 || f.mode&WriteOnly == 0 {
+	if f.mode&WriteOnly == 0 {
 		return EINVAL
 	}
 	if size > f.object.maxSize {

@@ -65,6 +65,9 @@ func (p *Process) lock(addr Addr, n uint64, how vmFlags) error {
 	if err := p.setLock(start, end, how); err != nil {
 		return err
 	}
+	if start == end {
+		return nil
+	}
 	for _, a := range p.in(start, end) {
 		switch err := p.populate(a, max(a.start, start), min(a.end, end)); err {
 		case nil:

@@ -28,12 +28,12 @@ const (
 	MapNoReserve      MapFlags = 0x4000
 	MapPopulate       MapFlags = 0x8000
 	MapNonblock       MapFlags = 0x10000
-	MapStack          MapFlags = 0x20000 // ignored, as Linux does
+	MapStack          MapFlags = 0x20000 // merges with its like alone (since Linux 6.7)
 	MapFixedNoReplace MapFlags = 0x100000
 
 	mapType  MapFlags = 0x0f
 	mapKnown          = mapType | MapFixed | MapAnonymous | MapDenyWrite | MapExecutable | MapLocked |
-		MapNoReserve | MapPopulate | MapNonblock | MapStack | MapFixedNoReplace
+		MapNoReserve | MapPopulate | MapNonblock | MapStack // Linux forgot MapFixedNoReplace
 )
 
 // access turns a protection into an area's flags.
@@ -109,12 +109,18 @@ func (p *Process) Mmap(addr Addr, n uint64, prot Prot, flags MapFlags, f *File, 
 	if flags&MapNoReserve != 0 {
 		vm |= vmNoReserve
 	}
+	if flags&MapStack != 0 {
+		vm |= vmNoHuge
+	}
 	if f == nil && vm&vmShared != 0 {
 		o := p.m.Memory("/dev/zero (deleted)")
 		o.size = int64(length)
 		f = &File{object: o, mode: ReadWrite}
 	}
 	end := addr + Addr(length)
+	if err := p.isolate(addr, end); err != nil { // stays, whatever comes
+		return 0, err
+	}
 	if err := p.mayReplace(vm, addr, end); err != nil {
 		return 0, err
 	}
@@ -124,9 +130,7 @@ func (p *Process) Mmap(addr Addr, n uint64, prot Prot, flags MapFlags, f *File, 
 		}
 		vm |= vmAccount
 	}
-	if err := p.unmap(addr, end); err != nil {
-		return 0, err
-	}
+	p.unmap(addr, end)
 	p.merge(&area{start: addr, end: end, pgoff: pgoff, flags: vm, file: f})
 	if vm&vmLocked != 0 || flags&(MapPopulate|MapNonblock) == MapPopulate {
 		for _, a := range p.in(addr, end) {
@@ -177,7 +181,8 @@ func (p *Process) vacancy(addr Addr, length uint64, flags MapFlags) (Addr, error
 // mappable decides whether a file may be mapped like this, and what its area
 // may do.
 func (f *File) mappable(vm vmFlags, length, pgoff uint64, prot Prot, flags MapFlags) (vmFlags, error) {
-	if limit := uint64(f.object.maxSize); length > limit || pgoff > (limit-length)>>pageShift {
+	const limit = 1<<63 - 1 // whatever the file system allows
+	if length > limit || pgoff > (limit-length)>>pageShift {
 		return 0, EOVERFLOW
 	}
 	switch flags & mapType {
@@ -229,13 +234,18 @@ func (p *Process) mayReplace(vm vmFlags, start, end Addr) error {
 
 // mayAdd tells whether n pages more of these flags fit into the limits.
 func (p *Process) mayAdd(vm vmFlags, n uint64) error {
-	if p.total+n > p.Limits.AS>>pageShift {
-		return ENOMEM
-	}
-	if vm&(vmWrite|vmShared) == vmWrite && p.data+n > p.Limits.Data>>pageShift {
+	if !p.mayHave(n) || vm&(vmWrite|vmShared) == vmWrite && !p.mayHaveData(n) {
 		return ENOMEM
 	}
 	return nil
+}
+
+// mayHave tells whether n more pages are within the limit of all areas.
+func (p *Process) mayHave(n uint64) bool { return p.total+n <= p.Limits.AS>>pageShift }
+
+// mayHaveData tells whether n more private writable pages are within the limit.
+func (p *Process) mayHaveData(n uint64) bool {
+	return p.Limits.Data == 0 || p.data+n <= p.Limits.Data>>pageShift
 }
 
 // Munmap takes [addr, addr+n) out of the address space, whatever is there;
@@ -247,18 +257,33 @@ func (p *Process) Munmap(addr Addr, n uint64) error {
 	if addr != addr.floor() || addr > p.m.cfg.High || n > uint64(p.m.cfg.High-addr) || n == 0 {
 		return EINVAL
 	}
-	return p.unmap(addr, addr+Addr(n).ceil())
+	return p.vacate(addr, addr+Addr(n).ceil())
 }
 
-// unmap removes areas and entries. It can fail before it did anything: where a
-// hole in the middle of an area makes one area too many.
-func (p *Process) unmap(start, end Addr) error {
+// vacate makes [start, end) free. It can fail before it did anything.
+func (p *Process) vacate(start, end Addr) error {
+	if err := p.isolate(start, end); err != nil {
+		return err
+	}
+	p.unmap(start, end)
+	return nil
+}
+
+// isolate splits areas at both ends of [start, end). It can fail before it did
+// anything: where a hole in the middle of an area makes one area too many.
+func (p *Process) isolate(start, end Addr) error {
 	if a := p.at(start); a != nil && a.start < start && end < a.end && len(p.areas) >= p.m.cfg.MaxAreas {
 		return ENOMEM
 	}
+	p.cut(start)
+	p.cut(end)
+	return nil
+}
+
+// unmap removes areas and entries.
+func (p *Process) unmap(start, end Addr) {
 	p.drop(start, end)
 	p.remove(start, end)
-	return nil
 }
 
 // drop empties the entries of [start, end): the areas stay, and the next

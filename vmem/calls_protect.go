@@ -47,7 +47,7 @@ func (p *Process) protect(a *area, start, end Addr, prot Prot) error {
 		return nil
 	}
 	if flags&(vmWrite|vmShared) == vmWrite && old&vmWrite == 0 {
-		if p.data+pages(start, end) > p.Limits.Data>>pageShift {
+		if n := pages(start, end); p.mayHave(n) && !p.mayHaveData(n) {
 			return ENOMEM
 		}
 		if old&vmNoReserve == 0 {

@@ -49,7 +49,7 @@ func (p *Process) Mremap(old Addr, oldLen, newLen uint64, flags RemapFlags, to A
 		if r.oldLen > p.m.cfg.High-r.old {
 			return 0, EINVAL
 		}
-		err = p.unmap(r.old+r.newLen, r.old+r.oldLen)
+		err = p.vacate(r.old+r.newLen, r.old+r.oldLen)
 	case grows:
 		at, err = p.grow(a, r)
 	}
@@ -142,13 +142,13 @@ func (p *Process) remapSeveral(r remap) (Addr, error) {
 func (p *Process) remapTo(r remap) (Addr, error) {
 	var where MapFlags
 	if r.flags&RemapFixed != 0 {
-		if err := p.unmap(r.to, r.to+r.newLen); err != nil {
+		if err := p.vacate(r.to, r.to+r.newLen); err != nil {
 			return 0, err
 		}
 		where = MapFixed
 	}
 	if r.newLen < r.oldLen {
-		if err := p.unmap(r.old+r.newLen, r.old+r.oldLen); err != nil {
+		if err := p.vacate(r.old+r.newLen, r.old+r.oldLen); err != nil {
 			return 0, err
 		}
 		r.oldLen = r.newLen

@@ -26,10 +26,11 @@ type Code uint8
 
 // The codes, with Linux's numbers.
 const (
-	MAPERR Code = 1 // of SIGSEGV: no area
-	ACCERR Code = 2 // of SIGSEGV: the area forbids it
-	ADRERR Code = 2 // of SIGBUS: nothing behind the area
-	OBJERR Code = 3 // of SIGBUS: the object failed; Linux says ADRERR instead
+	MAPERR Code = 1   // of SIGSEGV: no area
+	ACCERR Code = 2   // of SIGSEGV: the area forbids it
+	ADRERR Code = 2   // of SIGBUS: nothing behind the area
+	OBJERR Code = 3   // of SIGBUS: the object failed; Linux says ADRERR instead
+	KERNEL Code = 128 // of SIGSEGV: no address at all; Addr is 0 then
 )
 
 // A Fault is an access that could not be done: what a process would be told by
@@ -44,7 +45,7 @@ type Fault struct {
 // Error names the signal, the code and the address.
 func (f *Fault) Error() string {
 	name := map[Signal]map[Code]string{
-		SIGSEGV: {MAPERR: "SIGSEGV (MAPERR)", ACCERR: "SIGSEGV (ACCERR)"},
+		SIGSEGV: {MAPERR: "SIGSEGV (MAPERR)", ACCERR: "SIGSEGV (ACCERR)", KERNEL: "SIGSEGV (SI_KERNEL)"},
 		SIGBUS:  {ADRERR: "SIGBUS (ADRERR)", OBJERR: "SIGBUS (OBJERR)"},
 	}[f.Signal][f.Code]
 	s := name + " at 0x" + strconv.FormatUint(uint64(f.Addr), 16)
@@ -108,6 +109,7 @@ func (a *area) permits(how access) bool {
 // fault decides what an access means that the page table did not allow, and
 // returns the entry that allows it. This is the whole mechanism:
 //
+//	not canonical                       SIGSEGV, SI_KERNEL, without the address
 //	no area                             SIGSEGV, MAPERR
 //	the area forbids it                 SIGSEGV, ACCERR
 //	the entry shows a page, and this is a store that it does not allow:
@@ -123,6 +125,9 @@ func (a *area) permits(how access) bool {
 //	    otherwise                                              the object's page,
 //	                                                           minor if it was in memory, major if not
 func (p *Process) fault(a Addr, how access) (*entry, error) {
+	if !a.canonical() {
+		return nil, p.segv(0, KERNEL)
+	}
 	ar := p.at(a)
 	if ar == nil {
 		return nil, p.segv(a, MAPERR)

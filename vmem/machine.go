@@ -114,7 +114,7 @@ func (m *Machine) Counters() Counters {
 type Limits struct {
 	MemLock uint64 // RLIMIT_MEMLOCK: what may be locked
 	AS      uint64 // RLIMIT_AS: the sum of all areas
-	Data    uint64 // RLIMIT_DATA: the sum of private writable areas
+	Data    uint64 // RLIMIT_DATA: the sum of private writable areas; 0 is none, as for a soft limit of 0 on Linux
 }
 
 // Unlimited is a limit that limits nothing.

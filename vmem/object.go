@@ -43,8 +43,8 @@ func (o *Object) Name() string { return o.name }
 func (o *Object) Size() int64 { return o.size }
 
 // SetMaxSize sets the largest size that the file system allows (2^44-4096 on
-// ext4 with 4 KiB blocks). Mappings beyond it are refused with EOVERFLOW, and
-// writes with EFBIG.
+// ext4 with 4 KiB blocks). Writes and truncation beyond it are refused with
+// EFBIG; mappings are not refused for it.
 func (o *Object) SetMaxSize(n int64) { o.maxSize = n }
 
 // A Mode is what a file is opened for.

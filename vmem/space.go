@@ -26,6 +26,7 @@ const (
 	vmWipeOnFork                     // MADV_WIPEONFORK
 	vmDontDump                       // MADV_DONTDUMP
 	vmNoReserve                      // MAP_NORESERVE
+	vmNoHuge                         // MAP_STACK: no huge pages, which there are none of here anyway
 	vmAccount                        // counted as memory that may be needed
 	vmSpecial                        // the kernel's own: never locked, merged, moved
 

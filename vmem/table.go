@@ -17,6 +17,10 @@ const (
 	fanout    = 1 << levelBits
 )
 
+// canonical tells whether the processor can look an address up: bits 48 to 63
+// are copies of bit 47.
+func (a Addr) canonical() bool { return a+(1<<47) < 1<<48 }
+
 // Bits are what an entry of a page table says about its page.
 //
 // An entry goes through these states:
@@ -63,8 +67,12 @@ func slot(a Addr, depth int) int {
 	return int(a>>(12+levelBits*depth)) & (fanout - 1)
 }
 
-// lookup finds the entry of a's page, nil where a level is missing.
+// lookup finds the entry of a's page, nil where a level is missing. The upper
+// half of all addresses is the kernel's, and is in no table here.
 func (t *table) lookup(a Addr) *entry {
+	if a >= 1<<47 {
+		return nil
+	}
 	l := t.root
 	for depth := 3; depth > 0; depth-- {
 		if l == nil {
