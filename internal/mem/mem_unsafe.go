@@ -25,6 +25,11 @@ func Slice[T any](addr uintptr, n int) []T {
 	return unsafe.Slice((*T)(pointer(addr)), n)
 }
 
+// BytesOf is the memory of *v. The caller has checked that T is free of pointers.
+func BytesOf[T any](v *T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
+}
+
 // AddrOf is the address of the first byte of b, or 0 for an empty slice.
 func AddrOf(b []byte) uintptr {
 	if len(b) == 0 {

@@ -1,5 +1,7 @@
-// Package ring has queues in memory that processes share: a [Stream] of bytes
-// from one writer to one reader.
+// Package ring has queues in memory that processes share. A [Stream] is bytes from
+// one writer to one reader. A [Ring] is records from any number of producers: each
+// to one consumer, to every consumer, or to readers who copy while the oldest are
+// overwritten. Records are filled and read where they lie.
 //
 // # Not promised
 //
@@ -8,19 +10,33 @@
 //     waiting. It can't cause a panic, an access elsewhere or a loop without end in
 //     those who share with it: each index read from the memory is read once and
 //     checked, and a wrong one is [ErrCorrupt].
+//   - Exactly once, where a consumer dies. What it had taken and not released comes
+//     again, marked by [Record.Redelivered]: it may have been acted upon.
+//   - That others go on while somebody fills a record. Consumers deliver in order,
+//     and wait for it; so a producer reserves, fills and commits without waiting.
 //   - Anything after the memory is unmapped: what a call hands out is the shared
 //     memory itself.
-//   - Bytes that stay: they are gone with the segment.
+//   - Records that stay: they are gone with the segment.
+//
+// # A death
+//
+// Whoever dies, at any instruction, leaves the words of a ring in one of their
+// listed states, since each change is one store or one compare-and-swap. What a
+// record waits for is named in its word: the seat of a producer or a consumer, and
+// the seat names a participant, which never comes back under the same name. Who is
+// held up asks whether that participant lives, and if not undoes what it had begun.
+// No time-out takes part in that.
 //
 // # Waiting
 //
-// Who finds nothing to do says so in a word of its own, looks once more, and
-// sleeps on that word. Who has published something looks at the other side's word,
-// and enters the kernel only if somebody sleeps. Both sides announce first and
-// look afterwards, so one of them sees the other.
+// Who finds nothing to do says so in a word, looks once more, and sleeps on that
+// word. Who has published something looks at the word afterwards, and enters the
+// kernel only if somebody sleeps. Both announce first and look afterwards, so one of
+// them sees the other.
 //
 // A process that dies between publishing and waking leaves a sleeper: the sleeper
-// also sleeps on the other's liveness word, and on none for more than 250 ms.
+// also sleeps on the liveness word of who is in its way, and never for more than
+// 250 ms.
 //
 // # Lock order
 //
