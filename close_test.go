@@ -160,6 +160,7 @@ func TestCloseWaitsForViews(t *testing.T) {
 	err := m.View(0, 10, func(p []byte) error {
 		go func() { closed <- m.Close() }()
 		waiting(t, m)
+		time.Sleep(10 * time.Millisecond) // a Close that did not wait would be through
 		wantBytes(t, "the view", p, pattern(10))
 		wantError(t, m.Resize(5), mmap.ErrBusy)
 		wantError(t, m.Close(), mmap.ErrBusy)

@@ -244,7 +244,7 @@ func (m *Mapping) writeCold(p []byte, off int64) (int, error) {
 // file: where the file and the mapping show the same, and a store might have to
 // wait for a disk. With Pattern Random it always does, since a store makes the
 // whole folio dirty that the page lies in, and a write only its blocks.
-func (m *Mapping) writesFile(s *shard, off int64, n int) bool {
+func (m *Mapping) writesFile(s *seat, off int64, n int) bool {
 	if n == 0 || !m.syncs() || m.unwritable.Load() || m.appends || !m.fileShowsMemory() {
 		return false
 	}

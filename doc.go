@@ -42,8 +42,8 @@
 //
 //   - bare slices, and stores made inside a View or WriteView;
 //   - pages that were evicted since they were last looked at: for 100 ms, and at
-//     least for 16 accesses of each of 32 shards, they are touched as if they were
-//     in memory. Where the kernel hides what is in memory, beliefs are dropped
+//     least for 16 accesses of each of some seats (eight for each processor, and 32
+//     or more), they are touched as if they were in memory. Where the kernel hides what is in memory, beliefs are dropped
 //     every 100 ms and pages are read again;
 //   - WriteAt where no file call can stand in for a store (private and protected
 //     pages, O_APPEND descriptors that could not be reopened, overlayfs, FUSE and
@@ -51,6 +51,9 @@
 //     wait for a frozen disk or for a block;
 //   - WriteAt to a file that another process truncates at that very instant: the
 //     file grows back to the end of what is written;
+//   - a ReadAt that races a Close or a Resize and is stopped in the midst of its
+//     copy: it may touch what has been mapped at these addresses since, and wait for that
+//     page. What it found there is thrown away;
 //   - Populate, Sync and long sends, while a Resize, Protect or Lock of the same
 //     mapping waits for them.
 //

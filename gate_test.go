@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func always() bool { return true }
@@ -15,7 +16,7 @@ func never() bool  { return false }
 
 func TestGateStates(t *testing.T) {
 	ctx := context.Background()
-	g := new(gate)
+	g := &gate{id: newGate()}
 	view, err := g.enter(aView)
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +41,7 @@ func TestGateStates(t *testing.T) {
 	if _, err := g.enter(anAccess); err != fs.ErrClosed {
 		t.Errorf("access while closing: %v, want fs.ErrClosed", err)
 	}
-	g.reopen()
+	g.reopen(nil)
 	if s, err := g.enter(anAccess); err != nil {
 		t.Errorf("access after a close that gave up: %v", err)
 	} else {
@@ -65,7 +66,7 @@ func TestGateExcludes(t *testing.T) {
 	for _, procs := range []int{1, 2, 4} {
 		old := runtime.GOMAXPROCS(procs)
 		t.Cleanup(func() { runtime.GOMAXPROCS(old) })
-		g := new(gate)
+		g := &gate{id: newGate()}
 		var a, b int // equal whenever somebody may look
 		var entered, excluded atomic.Int64
 		var wg sync.WaitGroup
@@ -102,7 +103,7 @@ func TestGateExcludes(t *testing.T) {
 						runtime.Gosched()
 						b++
 						excluded.Add(1)
-						g.reopen()
+						g.reopen(nil)
 					case ErrBusy:
 						runtime.Gosched()
 					default:
@@ -120,7 +121,7 @@ func TestGateExcludes(t *testing.T) {
 }
 
 func TestGateOneOfManyClosersWins(t *testing.T) {
-	g := new(gate)
+	g := &gate{id: newGate()}
 	var won, lost atomic.Int64
 	var wg sync.WaitGroup
 	view, err := g.enter(aView)
@@ -145,5 +146,100 @@ func TestGateOneOfManyClosersWins(t *testing.T) {
 	wg.Wait()
 	if won.Load() != 1 || lost.Load() != 7 {
 		t.Errorf("%d closed, %d were told that it is closed", won.Load(), lost.Load())
+	}
+}
+
+// TestExcluderLooksAgainByItself has somebody leave as a processor may let it
+// happen: the seat is free after the look at the state, which was still open. Nobody
+// wakes the excluder.
+func TestExcluderLooksAgainByItself(t *testing.T) {
+	for what, enter := range map[string]uint64{"an access": anAccess, "a view": aView} {
+		g := &gate{id: newGate()}
+		s, err := g.enter(enter)
+		if err != nil || s == nil {
+			t.Fatalf("%s: seat %p, %v", what, s, err)
+		}
+		excluded := make(chan error)
+		go func() { excluded <- g.exclude(context.Background(), stateExcluded, never) }()
+		for {
+			g.slow.Lock()
+			waits := g.slow.drained != nil
+			g.slow.Unlock()
+			if waits {
+				break
+			}
+			runtime.Gosched()
+		}
+		time.Sleep(10 * time.Millisecond) // by now it sleeps too; if not, it will see the free seat at once
+		atomic.StoreUint64(&s.held, 0)
+		if err := <-excluded; err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		g.shut()
+	}
+}
+
+// TestEverySeatTaken fills the table: whoever comes then is counted in the gate, and is
+// waited for as well.
+func TestEverySeatTaken(t *testing.T) {
+	other, g := &gate{id: newGate()}, &gate{id: newGate()}
+	for i := range seats {
+		if !atomic.CompareAndSwapUint64(&seats[i].held, 0, other.id<<1) {
+			t.Fatalf("seat %d is held by somebody", i)
+		}
+	}
+	defer func() {
+		for i := range seats {
+			atomic.StoreUint64(&seats[i].held, 0)
+		}
+	}()
+	if all, views := other.inside(); all != uint64(len(seats)) || views != 0 {
+		t.Errorf("%d are inside, %d views; want %d, 0", all, views, len(seats))
+	}
+	a, errA := g.enter(anAccess)
+	v, errV := g.enter(aView)
+	stay, errS := g.enter(aStay)
+	if a != nil || v != nil || stay != nil || errA != nil || errV != nil || errS != nil {
+		t.Fatalf("entered as %p %p %p: %v %v %v", a, v, stay, errA, errV, errS)
+	}
+	if all, views := g.inside(); all != 3 || views != 2 {
+		t.Errorf("%d are inside, %d views; want 3, 2", all, views)
+	}
+	if n := g.entries(nil); n != 3 {
+		t.Errorf("%d have come in, want 3", n)
+	}
+	if err := g.exclude(context.Background(), stateClosing, always); err != ErrBusy {
+		t.Errorf("exclusion with views out: %v", err)
+	}
+	g.leave(v, aView)
+	g.leave(stay, aStay)
+	excluded := make(chan error)
+	go func() { excluded <- g.exclude(context.Background(), stateClosing, never) }()
+	for g.state.Load() != stateClosing {
+		runtime.Gosched()
+	}
+	select {
+	case err := <-excluded:
+		t.Errorf("an access in the crowd was not waited for: %v", err)
+	default:
+	}
+	g.leave(a, anAccess)
+	if err := <-excluded; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStaysLeaveTheSeatsFree(t *testing.T) {
+	g := &gate{id: newGate()}
+	s, err := g.enter(aStay)
+	if s != nil || err != nil {
+		t.Fatalf("%p, %v", s, err)
+	}
+	if all, views := g.inside(); all != 1 || views != 1 {
+		t.Errorf("%d are inside, %d views; want 1, 1", all, views)
+	}
+	g.leave(s, aStay)
+	if all, _ := g.inside(); all != 0 {
+		t.Errorf("%d are inside", all)
 	}
 }

@@ -61,6 +61,18 @@ type area struct {
 	length   int     // the mapping's length: what the user sees, from base+delta
 }
 
+// show shows the area as it is now to those who look at it from outside the gate.
+func (m *Mapping) show() {
+	a := m.area
+	m.gate.shown.Store(&a)
+}
+
+// reopen ends an exclusion that may have changed the area.
+func (m *Mapping) reopen() {
+	a := m.area
+	m.gate.reopen(&a)
+}
+
 // Addr is the address of the mapping's first byte: what mmap returned, adjusted
 // to Offset. It is 0 for a mapping that is empty or closed. Resize may change it
 // unless Reserve holds the space.
@@ -225,12 +237,12 @@ func (m *Mapping) CloseContext(ctx context.Context) error {
 		return m.fail("close", 0, 0, m.gate.explain(err))
 	}
 	if m.tenants.Load() > 0 {
-		m.gate.reopen()
+		m.reopen()
 		return m.fail("close", 0, 0, because(ErrBusy, "%d mappings stand inside this reservation", m.tenants.Load()))
 	}
 	reserved := m.area.reserved
 	if err := m.unmap(); err != nil { // the memory is still there: so is the mapping
-		m.gate.reopen()
+		m.reopen()
 		return m.fail("close", 0, 0, err)
 	}
 	m.untrack(reserved)
@@ -292,20 +304,24 @@ func (m *Mapping) pages(off int64, n int) (addr, length uintptr) {
 }
 
 // enterRange lets a short access in and checks its range.
-func (m *Mapping) enterRange(op string, off int64, n int) (*shard, error) {
+func (m *Mapping) enterRange(op string, off int64, n int) (*seat, error) {
 	return m.enterAs(anAccess, op, off, n)
 }
 
 // enterAs lets an access or a view in and checks its range.
-func (m *Mapping) enterAs(what uint64, op string, off int64, n int) (*shard, error) {
+func (m *Mapping) enterAs(what uint64, op string, off int64, n int) (*seat, error) {
 	s, err := m.gate.enter(what)
 	if err != nil {
 		return nil, m.fail(op, off, n, err)
 	}
 	if !page.Within(off, n, m.area.length) {
-		length := m.area.length
-		m.gate.leave(s, what)
-		return nil, m.fail(op, off, n, because(ErrOutOfRange, "mapping of %d bytes", length))
+		return nil, m.outside(s, what, op, off, n)
 	}
 	return s, nil
+}
+
+func (m *Mapping) outside(s *seat, what uint64, op string, off int64, n int) error {
+	length := m.area.length
+	m.gate.leave(s, what)
+	return m.fail(op, off, n, because(ErrOutOfRange, "mapping of %d bytes", length))
 }

@@ -167,7 +167,7 @@ func newMapping(name string, o Options, access Access) *Mapping {
 	if o.Access == DefaultAccess {
 		o.Access = access
 	}
-	return &Mapping{path: name, opt: o, fd: -1, dir: -1}
+	return &Mapping{path: name, opt: o, fd: -1, dir: -1, gate: gate{id: newGate()}}
 }
 
 // refuse is the error of a call that makes a mapping; its range is the file's.
@@ -361,6 +361,7 @@ func (m *Mapping) build(op string, length int) (*Mapping, error) {
 		m.Close()
 		return nil, m.refuse(op, err)
 	}
+	m.show()
 	m.track()
 	return m, nil
 }

@@ -12,20 +12,18 @@ import (
 //
 // presence is that belief: a bit for each page, in words of 64, in chunks that are
 // made when first needed. A belief is as old as its word's last look. Nobody
-// watches over it: every accessPeriod-th access by a shard reads the clock, and
+// watches over it: every accessPeriod-th access by a seat reads the clock, and
 // when beliefPeriod has passed it starts a new epoch. Whoever comes to a word of
 // an older epoch looks at it again first: at the cost of one mincore where the
 // kernel tells the truth, or else by forgetting it. A look spans no more than a
 // word, since it takes up to 75 ns for a page that is not in the page table.
 //
 // A page that is evicted behind our back is still believed in for beliefPeriod,
-// and for accessPeriod accesses of each shard if those last longer. That is the
+// and for accessPeriod accesses of each seat if those last longer. That is the
 // bound for how long such faults can hold up others; after it, they are calls.
 type presence struct {
-	epoch   atomic.Uint32
-	renewed atomic.Int64 // when the epoch began, by clock
-	chunks  atomic.Pointer[[]atomic.Pointer[chunk]]
-	truth   atomic.Int32 // 2 if mincore tells this mapping the truth, 1 if not, 0 unasked
+	chunks atomic.Pointer[[]atomic.Pointer[chunk]]
+	truth  atomic.Int32 // 2 if mincore tells this mapping the truth, 1 if not, 0 unasked
 }
 
 // A chunk is the belief about chunkPages pages.
@@ -51,11 +49,17 @@ var clockStart = time.Now()
 // clock is the time since the program started, in nanoseconds.
 func clock() int64 { return int64(time.Since(clockStart)) }
 
+// epoch is one for all mappings: so whoever reads the clock does it for all.
+var epoch struct {
+	n       atomic.Uint32
+	renewed atomic.Int64 // when it began, by clock
+}
+
 // tick is called by every accessPeriod-th access.
-func (p *presence) tick() {
-	now, renewed := clock(), p.renewed.Load()
-	if now-renewed > int64(beliefPeriod) && p.renewed.CompareAndSwap(renewed, now) {
-		p.epoch.Add(1)
+func tick() {
+	now, renewed := clock(), epoch.renewed.Load()
+	if now-renewed > int64(beliefPeriod) && epoch.renewed.CompareAndSwap(renewed, now) {
+		epoch.n.Add(1)
 	}
 }
 
@@ -79,7 +83,7 @@ func (p *presence) chunk(pg, pages int) *chunk {
 	if c == nil {
 		c = new(chunk)
 		for w := range c.epochs {
-			c.epochs[w].Store(p.epoch.Load())
+			c.epochs[w].Store(epoch.n.Load())
 		}
 		if !slot.CompareAndSwap(nil, c) {
 			c = slot.Load()
@@ -130,44 +134,61 @@ func (m *Mapping) pageRange(off int64, n int) (first, last int) {
 
 // believed reports whether the n bytes from off are believed to be in memory.
 // The caller is inside the gate by s, n is not 0, and the mapping is cold.
-func (m *Mapping) believed(s *shard, off int64, n int) bool {
-	if s.entries()%accessPeriod == 0 {
-		m.presence.tick()
+func (m *Mapping) believed(s *seat, off int64, n int) bool {
+	if m.gate.entries(s)%accessPeriod == 0 {
+		tick()
 	}
+	first, last := m.pageRange(off, n)
+	if m.presence.holds(first, last) {
+		return true
+	}
+	// What is not believed needs no look: looks only take beliefs away.
 	all := m.presence.chunks.Load()
 	if all == nil {
 		return false
 	}
-	first, last := m.pageRange(off, n)
+	now := epoch.n.Load()
 	for w := first >> wordShift; w <= last>>wordShift; w++ {
 		c := (*all)[w>>(chunkShift-wordShift)].Load()
-		if c == nil || !m.believedWord(c, w, wordMask(w, first, last)) {
+		if c == nil || c.resident[w%len(c.resident)].Load()&wordMask(w, first, last) != wordMask(w, first, last) {
+			return false
+		}
+		m.look(c, now, w)
+	}
+	return m.presence.holds(first, last)
+}
+
+// holds reports whether the pages of [first, last] are believed in without another
+// look. It looks at no memory and may be asked from outside the gate, where the
+// chunks may be those of an area of another length.
+func (p *presence) holds(first, last int) bool {
+	all := p.chunks.Load()
+	if all == nil {
+		return false
+	}
+	now := epoch.n.Load()
+	for w := first >> wordShift; w <= last>>wordShift; w++ {
+		i := w >> (chunkShift - wordShift)
+		if i >= len(*all) {
+			return false
+		}
+		c := (*all)[i].Load()
+		if c == nil {
+			return false
+		}
+		i = w % len(c.resident)
+		if mask := wordMask(w, first, last); c.resident[i].Load()&mask != mask || c.epochs[i].Load() != now {
 			return false
 		}
 	}
 	return true
 }
 
-// believedWord is believed for the pages of a mask in word w of the mapping. What
-// is not believed needs no look: looks only take beliefs away.
-func (m *Mapping) believedWord(c *chunk, w int, mask uint64) bool {
-	i := w & (len(c.resident) - 1)
-	if c.resident[i].Load()&mask != mask {
-		return false
-	}
-	e := m.presence.epoch.Load()
-	if c.epochs[i].Load() == e {
-		return true
-	}
-	m.look(c, e, w)
-	return c.resident[i].Load()&mask == mask
-}
-
 // look compares the belief about word w of the mapping with what the kernel says.
-func (m *Mapping) look(c *chunk, epoch uint32, w int) {
+func (m *Mapping) look(c *chunk, now uint32, w int) {
 	i := w & (len(c.resident) - 1)
 	old := c.epochs[i].Load()
-	if old == epoch || !c.epochs[i].CompareAndSwap(old, epoch) {
+	if old == now || !c.epochs[i].CompareAndSwap(old, now) {
 		return // somebody else looks at it
 	}
 	first := w * wordPages

@@ -40,7 +40,7 @@ func (m *Mapping) change(ctx context.Context, op string, off int64, n int, fn fu
 	if err := m.gate.exclude(ctx, stateExcluded, insideView); err != nil {
 		return m.fail(op, off, n, m.gate.explain(err))
 	}
-	defer m.gate.reopen()
+	defer m.reopen()
 	if !page.Within(off, n, m.area.length) {
 		return m.fail(op, off, n, because(ErrOutOfRange, "mapping of %d bytes", m.area.length))
 	}

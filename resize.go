@@ -39,7 +39,7 @@ func (m *Mapping) resizeWhen(ctx context.Context, n int, refuse func() bool) err
 	if err := m.gate.exclude(ctx, stateExcluded, refuse); err != nil {
 		return m.fail("resize", 0, n, m.gate.explain(err))
 	}
-	defer m.gate.reopen()
+	defer m.reopen()
 	if m.tenants.Load() > 0 {
 		return m.fail("resize", 0, n, because(ErrBusy, "%d mappings stand inside this reservation", m.tenants.Load()))
 	}

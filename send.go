@@ -102,11 +102,11 @@ func (m *Mapping) send(op string, w io.Writer, off int64, n int, fileWill func()
 // reads at the other end, so it counts as a view: Resize refuses and does not
 // wait for it.
 func (m *Mapping) sendFile(op string, w io.Writer, off int64, n int, fileWill func() bool) (int, error) {
-	s, err := m.enterAs(aView, op, off, n)
+	s, err := m.enterAs(aStay, op, off, n)
 	if err != nil {
 		return 0, err
 	}
-	defer m.gate.leave(s, aView)
+	defer m.gate.leave(s, aStay)
 	if !fileWill() {
 		return 0, nil
 	}

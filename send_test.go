@@ -68,7 +68,7 @@ var sinks = []struct {
 	make func(t *testing.T) sink
 }{
 	{"a TCP connection", func(t *testing.T) sink { return pair(t, "tcp", "127.0.0.1:0") }},
-	{"a Unix socket", func(t *testing.T) sink { return pair(t, "unix", filepath.Join(t.TempDir(), "s")) }},
+	{"a Unix socket", func(t *testing.T) sink { return pair(t, "unix", filepath.Join(shortDir(t), "s")) }},
 	{"a pipe", func(t *testing.T) sink {
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -85,6 +85,17 @@ var sinks = []struct {
 		w := bufio.NewWriter(s.Writer)
 		return sink{w, func() []byte { w.Flush(); return s.arrived() }}
 	}},
+}
+
+// shortDir is a directory for a socket: the path of one has at most 107 bytes
+// (unix(7)), and t.TempDir spells the test's name.
+func shortDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func fileSink(t *testing.T, flag int) sink {

@@ -2,28 +2,53 @@ package fault
 
 import "runtime/debug"
 
-// Call runs fn. If a load or store in [base, base+n) faults on this goroutine
-// meanwhile, fn is abandoned and Call reports the address. Guards nest: a fault
-// in an outer guard's range passes through an inner one.
-func Call(base uintptr, n int, fn func() error) (addr uintptr, faulted bool, err error) {
-	old := debug.SetPanicOnFault(true)
-	defer func() {
-		debug.SetPanicOnFault(old)
-		if r := recover(); r != nil {
-			addr, faulted = inside(r, base, n)
+// Armed is what the setting was before Arm.
+type Armed bool
+
+// Arm makes faults of this goroutine panics, until Disarm:
+//
+//	done, armed := false, fault.Arm()
+//	defer func() {
+//		armed.Disarm()
+//		if done {
+//			return // recover costs a nanosecond even if there is nothing to recover
+//		}
+//		if addr, faulted := fault.Caught(recover(), base, n); faulted {
+//			...
+//		}
+//	}()
+//	...
+//	done = true
+//
+// Guards nest: a fault in an outer guard's range passes through an inner one.
+func Arm() Armed { return Armed(debug.SetPanicOnFault(true)) }
+
+// Disarm puts the setting back.
+func (a Armed) Disarm() { debug.SetPanicOnFault(bool(a)) }
+
+// Caught tells from what was recovered whether it is a fault in [base, base+n),
+// and its address. It raises any other panic again; nil is none.
+func Caught(recovered any, base uintptr, n int) (addr uintptr, faulted bool) {
+	if recovered == nil {
+		return 0, false
+	}
+	// runtime.Error values of memory faults carry their address (Go 1.16).
+	if f, ok := recovered.(interface{ Addr() uintptr }); ok {
+		if a := f.Addr(); a-base < uintptr(n) { // one comparison: a below base wraps
+			return a, true
 		}
-	}()
-	return 0, false, fn()
+	}
+	panic(recovered)
 }
 
 // Copy is copy(dst, src) with [base, base+n) guarded. After a fault nothing is
 // known of how much was copied.
 func Copy(dst, src []byte, base uintptr, n int) (addr uintptr, faulted bool) {
-	old := debug.SetPanicOnFault(true)
+	done, armed := false, Arm()
 	defer func() {
-		debug.SetPanicOnFault(old)
-		if r := recover(); r != nil {
-			addr, faulted = inside(r, base, n)
+		armed.Disarm()
+		if !done {
+			addr, faulted = Caught(recover(), base, n)
 		}
 	}()
 	for min(len(dst), len(src)) > pieceBytes {
@@ -31,6 +56,7 @@ func Copy(dst, src []byte, base uintptr, n int) (addr uintptr, faulted bool) {
 		dst, src = dst[pieceBytes:], src[pieceBytes:]
 	}
 	copy(dst, src)
+	done = true
 	return 0, false
 }
 
@@ -45,15 +71,3 @@ const pieceBytes = 256 << 10
 //
 //go:noinline
 func copyPiece(dst, src []byte) { copy(dst[:pieceBytes], src[:pieceBytes]) }
-
-// inside tells the address of a recovered fault in the range, and raises any
-// other panic again.
-func inside(r any, base uintptr, n int) (uintptr, bool) {
-	// runtime.Error values of memory faults carry their address (Go 1.16).
-	if f, ok := r.(interface{ Addr() uintptr }); ok {
-		if a := f.Addr(); a-base < uintptr(n) { // one comparison: a below base wraps
-			return a, true
-		}
-	}
-	panic(r)
-}

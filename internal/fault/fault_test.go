@@ -15,6 +15,20 @@ import (
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
+// call runs fn(p) under a guard.
+func call(base uintptr, n int, p []byte, fn func(p []byte) error) (addr uintptr, faulted bool, err error) {
+	done, armed := false, Arm()
+	defer func() {
+		armed.Disarm()
+		if !done {
+			addr, faulted = Caught(recover(), base, n)
+		}
+	}()
+	err = fn(p)
+	done = true
+	return 0, false, err
+}
+
 // dead is a range of addresses that can't be accessed.
 func dead(t *testing.T, pages int) (base uintptr, n int) {
 	t.Helper()
@@ -35,7 +49,7 @@ func TestFaultInRangeIsAnAnswer(t *testing.T) {
 	p := mem.Bytes(base, n)
 	for _, at := range []int{0, 1, os.Getpagesize(), n - 1} {
 		reached := false
-		addr, faulted, err := Call(base, n, func() error { p[at] = 1; reached = true; return nil })
+		addr, faulted, err := call(base, n, p, func([]byte) error { p[at] = 1; reached = true; return nil })
 		if !faulted || err != nil || reached {
 			t.Errorf("store at %d: faulted %v, err %v, went on %v", at, faulted, err, reached)
 		}
@@ -51,7 +65,7 @@ func TestFaultInRangeIsAnAnswer(t *testing.T) {
 
 func TestWithoutFaultTheErrorIsTheFunctions(t *testing.T) {
 	want := errors.New("own")
-	addr, faulted, err := Call(1<<20, 10, func() error { return want })
+	addr, faulted, err := call(1<<20, 10, nil, func([]byte) error { return want })
 	if addr != 0 || faulted || err != want {
 		t.Errorf("got %#x, %v, %v", addr, faulted, err)
 	}
@@ -79,7 +93,7 @@ func TestOtherPanicsPass(t *testing.T) {
 					t.Error("the panic was swallowed")
 				}
 			}()
-			Call(base, n, func() error { fn(); return nil })
+			call(base, n, p, func([]byte) error { fn(); return nil })
 		})
 	}
 }
@@ -88,11 +102,11 @@ func TestGuardsNest(t *testing.T) {
 	outer, n := dead(t, 1)
 	inner, m := dead(t, 1)
 	p, q := mem.Bytes(outer, n), mem.Bytes(inner, m)
-	addr, faulted, _ := Call(outer, n, func() error {
-		if _, faulted, _ := Call(inner, m, func() error { q[0] = 1; return nil }); !faulted {
+	addr, faulted, _ := call(outer, n, p, func([]byte) error {
+		if _, faulted, _ := call(inner, m, q, func([]byte) error { q[0] = 1; return nil }); !faulted {
 			t.Error("the inner fault was not caught inside")
 		}
-		Call(inner, m, func() error { p[7] = 1; return nil })
+		call(inner, m, q, func([]byte) error { p[7] = 1; return nil })
 		t.Error("the outer fault did not pass through the inner guard")
 		return nil
 	})
@@ -106,12 +120,12 @@ func TestTheSettingIsRestored(t *testing.T) {
 	p := mem.Bytes(base, n)
 	for _, before := range []bool{false, true} {
 		was := debug.SetPanicOnFault(before)
-		Call(base, n, func() error { return nil })
-		Call(base, n, func() error { p[0] = 1; return nil })
+		call(base, n, p, func([]byte) error { return nil })
+		call(base, n, p, func([]byte) error { p[0] = 1; return nil })
 		Copy(p, []byte{1}, base, n)
 		func() {
 			defer func() { recover() }()
-			Call(base, n, func() error { panic("mine") })
+			call(base, n, p, func([]byte) error { panic("mine") })
 		}()
 		if after := debug.SetPanicOnFault(was); after != before {
 			t.Errorf("was %v before, %v after", before, after)
@@ -123,7 +137,7 @@ func TestGoexitPasses(t *testing.T) {
 	after := make(chan bool, 1)
 	go func() {
 		defer func() { after <- recover() == nil }()
-		Call(1<<20, 1, func() error { runtime.Goexit(); return nil })
+		call(1<<20, 1, nil, func([]byte) error { runtime.Goexit(); return nil })
 	}()
 	if !<-after {
 		t.Error("Goexit became a panic")
@@ -135,8 +149,8 @@ func TestNothingIsAllocated(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { Copy(p, q, 1<<20, 1) }); n != 0 {
 		t.Errorf("Copy allocates %v times", n)
 	}
-	if n := testing.AllocsPerRun(100, func() { Call(1<<20, 1, func() error { p[0]++; return nil }) }); n != 0 {
-		t.Errorf("Call allocates %v times", n)
+	if n := testing.AllocsPerRun(100, func() { call(1<<20, 1, nil, func([]byte) error { p[0]++; return nil }) }); n != 0 {
+		t.Errorf("a guard allocates %v times", n)
 	}
 }
 
