@@ -217,9 +217,10 @@ func (o *Object) sync(f *File, first, last uint64) error {
 // every process, private copies too, and from the Store. The last page keeps
 // what is left of it, and zeros.
 func (o *Object) resize(size int64) error {
-	o.zeroTail()
 	shrunk := size < o.size
-	if shrunk {
+	if !shrunk {
+		o.zeroBeforeGrowth()
+	} else {
 		o.cut(size, o.size)
 	}
 	if w, ok := o.store.(WritableStore); ok {
@@ -238,6 +239,15 @@ func (o *Object) resize(size int64) error {
 	}
 	o.unmapBeyondEnd()
 	return nil
+}
+
+// zeroBeforeGrowth clears what was stored beyond the end, which is about to be
+// before it. Linux does so for file systems; what was stored beyond the end of
+// memory alone shows up when that grows.
+func (o *Object) zeroBeforeGrowth() {
+	if o.store != nil {
+		o.zeroTail()
+	}
 }
 
 // zeroTail clears what lies beyond the end in the last page.

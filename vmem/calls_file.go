@@ -92,7 +92,7 @@ func (o *Object) write(n uint64, off int64, get func(chunk []byte, done int) (in
 	}
 	n = min(n, uint64(o.maxSize-off))
 	if off > o.size {
-		o.zeroTail()
+		o.zeroBeforeGrowth()
 	}
 	done := 0
 	for uint64(done) < n {

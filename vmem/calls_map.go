@@ -254,18 +254,19 @@ func (p *Process) mayHaveData(n uint64) bool {
 // private ones is gone.
 func (p *Process) Munmap(addr Addr, n uint64) error {
 	p.m.call("munmap")
+	return p.vacate(addr, n)
+}
+
+// vacate makes [addr, addr+n) free. It can fail before it did anything.
+func (p *Process) vacate(addr Addr, n uint64) error {
 	if addr != addr.floor() || addr > p.m.cfg.High || n > uint64(p.m.cfg.High-addr) || n == 0 {
 		return EINVAL
 	}
-	return p.vacate(addr, addr+Addr(n).ceil())
-}
-
-// vacate makes [start, end) free. It can fail before it did anything.
-func (p *Process) vacate(start, end Addr) error {
-	if err := p.isolate(start, end); err != nil {
+	end := addr + Addr(n).ceil()
+	if err := p.isolate(addr, end); err != nil {
 		return err
 	}
-	p.unmap(start, end)
+	p.unmap(addr, end)
 	return nil
 }
 

@@ -46,10 +46,7 @@ func (p *Process) Mremap(old Addr, oldLen, newLen uint64, flags RemapFlags, to A
 	case r.moves():
 		at, err = p.remapTo(r)
 	case r.newLen < r.oldLen:
-		if r.oldLen > p.m.cfg.High-r.old {
-			return 0, EINVAL
-		}
-		err = p.vacate(r.old+r.newLen, r.old+r.oldLen)
+		err = p.vacate(r.old+r.newLen, uint64(r.oldLen-r.newLen))
 	case grows:
 		at, err = p.grow(a, r)
 	}
@@ -142,13 +139,13 @@ func (p *Process) remapSeveral(r remap) (Addr, error) {
 func (p *Process) remapTo(r remap) (Addr, error) {
 	var where MapFlags
 	if r.flags&RemapFixed != 0 {
-		if err := p.vacate(r.to, r.to+r.newLen); err != nil {
+		if err := p.vacate(r.to, uint64(r.newLen)); err != nil {
 			return 0, err
 		}
 		where = MapFixed
 	}
 	if r.newLen < r.oldLen {
-		if err := p.vacate(r.old+r.newLen, r.old+r.oldLen); err != nil {
+		if err := p.vacate(r.old+r.newLen, uint64(r.oldLen-r.newLen)); err != nil {
 			return 0, err
 		}
 		r.oldLen = r.newLen
@@ -211,9 +208,7 @@ func (p *Process) move(a *area, r remap) error {
 		return nil
 	}
 	if left := p.at(r.old); left != nil {
-		p.count(left, ^uint64(0))
-		left.flags &^= vmLockFlags
-		p.count(left, 1)
+		left.flags &^= vmLockFlags // VmLck counts its pages for ever: so does Linux 6.18
 		if whole && left.end == r.old+r.oldLen && left.start == r.old {
 			left.lineage = nil // its pages are gone
 		}

@@ -214,6 +214,9 @@ func (p *Process) untouched(ar *area, at Addr, how access) error {
 // objectPage resolves the first access to a page of an object.
 func (p *Process) objectPage(ar *area, a Addr, how access) error {
 	o, index, at := ar.file.object, ar.page(a), a.floor()
+	if how == store && ar.private() {
+		p.space.begin(ar) // before anything can fail, as Linux does
+	}
 	if index >= o.end() {
 		return p.bus(a, nil)
 	}
