@@ -151,6 +151,9 @@ func (p *Process) remapTo(r remap) (Addr, error) {
 		r.oldLen = r.newLen
 	}
 	a := p.at(r.old)
+	if a == nil { // a length of 0 overlaps nothing, and was in what was just unmapped
+		return 0, EFAULT
+	}
 	if r.flags&RemapDontUnmap != 0 {
 		if err := p.mayAdd(a.flags, uint64(r.newLen)>>pageShift); err != nil {
 			return 0, err
