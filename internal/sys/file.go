@@ -36,3 +36,13 @@ const (
 type CacheStat struct {
 	Cached, Dirty, Writeback, Evicted, RecentlyEvicted uint64
 }
+
+// LockKind is what LockOFD sets.
+type LockKind uint8
+
+// The kinds of locks.
+const (
+	Unlock LockKind = iota
+	LockShared
+	LockExclusive
+)

@@ -23,6 +23,9 @@ func Unlink(name string) error { return Unsupported("Unlink") }
 // Fstat is missing here.
 func Fstat(fd int) (Stat, error) { return Stat{}, Unsupported("Fstat") }
 
+// StatName is missing here.
+func StatName(name string) (Stat, error) { return Stat{}, Unsupported("StatName") }
+
 // Access is missing here.
 func Access(fd int) (readable, writable bool, err error) { return false, false, Unsupported("Access") }
 

@@ -30,10 +30,23 @@ func Fstat(fd int) (Stat, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return Stat{}, err
 	}
+	return stat(&st), nil
+}
+
+// StatName is stat(2).
+func StatName(name string) (Stat, error) {
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Stat(name, &st) }); err != nil {
+		return Stat{}, err
+	}
+	return stat(&st), nil
+}
+
+func stat(st *unix.Stat_t) Stat {
 	return Stat{
 		Kind: kind(uint32(st.Mode)), Size: st.Size, Blocks: st.Blocks,
 		Dev: uint64(st.Dev), Ino: uint64(st.Ino), Blksize: int64(st.Blksize), Uid: st.Uid,
-	}, nil
+	}
 }
 
 func kind(mode uint32) Kind {

@@ -33,7 +33,8 @@
 // # Lock order
 //
 //	Space.locals
+//	  Space.sleepers
 //	cpuCount
 //
-// Neither is taken while the other is held.
+// cpuCount is taken while nothing else is held.
 package shmsync

@@ -30,9 +30,9 @@ const examineAgain = time.Millisecond
 // NewSleeper makes one.
 func (s *Space) NewSleeper() *Sleeper {
 	sl := &Sleeper{space: s}
-	s.locals.Lock()
-	defer s.locals.Unlock()
-	s.locals.sleepers = append(s.locals.sleepers, sl)
+	s.sleepers.Lock()
+	defer s.sleepers.Unlock()
+	s.sleepers.all = append(s.sleepers.all, sl)
 	return sl
 }
 

@@ -45,14 +45,19 @@ type Space struct {
 	mem    Memory
 	self   Owner
 	closed atomic.Bool
+	done   chan struct{} // closed with closed
 
 	// What belongs to the words at an offset in this process alone: queues,
 	// sleepers. There is one per offset, so that at most one goroutine of the
 	// process sleeps in the kernel for it.
 	locals struct {
 		sync.Mutex
-		at       map[int64]any
-		sleepers []*Sleeper
+		at map[int64]any
+	}
+	// Whom Close interrupts.
+	sleepers struct {
+		sync.Mutex
+		all []*Sleeper
 	}
 }
 
@@ -103,7 +108,7 @@ func NewSpace(m Memory) (*Space, error) {
 	case mem.AddrOf(m.Bytes)%SlotBytes != 0:
 		return nil, fmt.Errorf("memory at %#x is not aligned to %d bytes: %w", mem.AddrOf(m.Bytes), SlotBytes, fs.ErrInvalid)
 	}
-	s := &Space{mem: m}
+	s := &Space{mem: m, done: make(chan struct{})}
 	s.locals.at = map[int64]any{}
 	return s, nil
 }
@@ -142,11 +147,13 @@ func (s *Space) Leave() {
 // part of this Space may be used, though it need not be the shared memory any
 // more.
 func (s *Space) Close() {
-	s.closed.Store(true)
-	s.locals.Lock()
-	sleepers := s.locals.sleepers
-	s.locals.Unlock()
-	for _, sl := range sleepers {
+	if s.closed.Swap(true) {
+		return
+	}
+	close(s.done)
+	s.sleepers.Lock()
+	defer s.sleepers.Unlock()
+	for _, sl := range s.sleepers.all {
 		sl.interrupt()
 	}
 }
@@ -237,6 +244,9 @@ func (s *Space) Examine(o Owner) (alive bool, err error) {
 		return true, nil
 	}
 	held, err := s.mem.Held(o.Slot())
+	if s.Closed() { // the lock may have been asked for through a descriptor that is closed by now
+		return true, fs.ErrClosed
+	}
 	if err != nil || held {
 		return true, err
 	}

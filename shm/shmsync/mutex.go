@@ -1,0 +1,236 @@
+package shmsync
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"runtime"
+
+	"github.com/memwright/mmap/internal/word"
+)
+
+// A Mutex is a lock in shared memory that belongs to a process: any goroutine of
+// it may unlock. Its zero is unlocked.
+//
+// # States
+//
+//	free ──Lock──▶ held ──Unlock──▶ free
+//	held ──its owner ends──▶ held, by a dead owner
+//	     ──Lock, with ErrOwnerDied──▶ in repair
+//	in repair ──MarkConsistent──▶ held
+//	          ──its owner ends──▶ held, by a dead owner
+//	          ──Unlock──▶ broken, for ever: ErrNotRecoverable
+//
+// A dead owner's lock is not free: only who takes it over learns of the death.
+type Mutex struct {
+	space   *Space
+	word    *word.U64
+	mine    uint64 // the word while this process holds the lock and nobody waits
+	queue   queue
+	sleeper *Sleeper
+}
+
+// MutexBytes is the size of a Mutex in shared memory; its offset is a multiple of
+// 8. Put it on a cache line of its own, 64 bytes, where that matters.
+const MutexBytes = 8
+
+// The word of a lock: docs/format/locks.md.
+//
+//	63        54 53           32 31 30 29 28       10 9        0
+//	┌───────────┬───────────────┬──┬──┬──┬───────────┬──────────┐
+//	│ zero      │ epoch         │W │D │B │ zero      │ slot + 1 │
+//	└───────────┴───────────────┴──┴──┴──┴───────────┴──────────┘
+//
+// The low half is what the kernel compares: with W in it, a sleep can't begin
+// after an unlock that nobody was told of.
+const (
+	waitersBit = 1 << 31 // W: somebody sleeps, or is about to
+	diedBit    = 1 << 30 // D: in repair
+	brokenBit  = 1 << 29 // B: broken, and nothing else
+	lockSlots  = slotMask
+	lockZeros  = ^uint64(waitersBit | diedBit | brokenBit | lockSlots | maxEpoch<<32)
+)
+
+func lockWord(o Owner) uint64 { return uint64(o.epoch())<<32 | uint64(o&slotMask) }
+
+// lockOwner is whose a word is. It fails for a word that no lock ever has.
+func (s *Space) lockOwner(w uint64) (Owner, error) {
+	if w&lockZeros != 0 || w&lockSlots > uint64(s.mem.Slots) {
+		return 0, ErrDamaged
+	}
+	return Owner(w>>32<<slotBits | w&lockSlots), nil
+}
+
+// Mutex is the mutex at a byte offset, a multiple of 8.
+func (s *Space) Mutex(off int64) (*Mutex, error) {
+	w, err := s.Word64(off)
+	if err != nil {
+		return nil, err
+	}
+	if s.self == 0 {
+		return nil, ErrNoParticipant
+	}
+	return local(s, off, func() (*Mutex, error) { return s.newMutex(w), nil })
+}
+
+func (s *Space) newMutex(w *word.U64) *Mutex {
+	return &Mutex{space: s, word: w, mine: lockWord(s.self), queue: newQueue(), sleeper: s.NewSleeper()}
+}
+
+// Lock locks m. With nil the lock is held, and with an error that is ErrOwnerDied:
+// what it guards may be half changed, so repair that and call MarkConsistent
+// before Unlock. With any other error it is not held: ctx's, ErrNotRecoverable,
+// fs.ErrClosed, ErrDamaged.
+//
+// A lock that is free is taken even if ctx has ended.
+func (m *Mutex) Lock(ctx context.Context) error {
+	if err := m.queue.lock(ctx, m.space.done); err != nil {
+		return err
+	}
+	if m.word.CompareAndSwap(0, m.mine) && !m.space.Closed() {
+		return nil
+	}
+	return m.settle(m.lockSlow(ctx))
+}
+
+// TryLock is Lock that never waits: ErrLocked where it would.
+func (m *Mutex) TryLock() error {
+	if !m.queue.tryLock() {
+		return ErrLocked
+	}
+	return m.settle(m.tryLock())
+}
+
+// settle gives the queue back unless the lock is held.
+func (m *Mutex) settle(err error) error {
+	if err != nil && !errors.Is(err, ErrOwnerDied) {
+		m.queue.unlock()
+	}
+	return err
+}
+
+func (m *Mutex) tryLock() error {
+	for {
+		w, owner, err := m.take(0)
+		if owner == 0 || err != nil {
+			return err
+		}
+		if !m.space.Marked(owner) {
+			return ErrLocked
+		}
+		if alive, err := m.space.Examine(owner); alive || err != nil {
+			return errors.Join(err, ErrLocked)
+		}
+		if m.word.Load() == w {
+			continue // it is dead for all to see
+		}
+		return ErrLocked
+	}
+}
+
+// lockSlow waits for the lock. The caller holds the queue.
+func (m *Mutex) lockSlow(ctx context.Context) error {
+	var slept uint64 // waitersBit once this process has slept: others may sleep still
+	spun := false
+	for {
+		w, owner, err := m.take(slept)
+		switch {
+		case err != nil || owner == 0:
+			runtime.KeepAlive(m.space)
+			return err
+		case !spun:
+			spun = true
+			m.sleeper.Spin(func() bool { return m.word.Load()>>32 != w>>32 || m.word.Load()&lockSlots != w&lockSlots })
+		case w&waitersBit == 0:
+			m.word.CompareAndSwap(w, w|waitersBit)
+		default:
+			if err := m.sleeper.Sleep(ctx, owner, m.word.Low(), uint32(w)); err != nil {
+				return err
+			}
+			slept = waitersBit
+		}
+	}
+}
+
+// take takes the lock if it is free (owner 0, no error), or a dead owner's (with
+// ErrOwnerDied), setting the bits of flags with it. Otherwise it answers whose it
+// is. The caller holds the queue.
+func (m *Mutex) take(flags uint64) (w uint64, owner Owner, err error) {
+	s := m.space
+	for {
+		w = m.word.Load()
+		if s.Closed() {
+			// If it was taken from under the memory's end, nobody must wait for it.
+			m.word.CompareAndSwap(m.mine, 0)
+			return w, 0, fs.ErrClosed
+		}
+		if w == brokenBit {
+			return w, 0, ErrNotRecoverable
+		}
+		if owner, err = s.lockOwner(w); err != nil {
+			return w, 0, err
+		}
+		switch {
+		case owner == 0 && w != 0:
+			return w, 0, ErrDamaged
+		case owner == 0:
+			if m.word.CompareAndSwap(0, m.mine|flags) {
+				return w, 0, nil
+			}
+		case !s.Alive(owner):
+			// Others may have slept on the word for as long as the owner lived.
+			if m.word.CompareAndSwap(w, m.mine|diedBit|waitersBit) {
+				return w, 0, ErrOwnerDied
+			}
+		default:
+			return w, owner, nil
+		}
+	}
+}
+
+// Unlock gives the lock to whoever comes first. ErrNotOwner where this process
+// does not hold it.
+func (m *Mutex) Unlock() error {
+	for {
+		w := m.word.Load()
+		if w&^(waitersBit|diedBit) != m.mine {
+			return m.notMine()
+		}
+		next, wake := uint64(0), 1
+		if w&diedBit != 0 {
+			next, wake = brokenBit, word.All
+		}
+		if !m.word.CompareAndSwap(w, next) {
+			continue
+		}
+		var err error
+		if w&waitersBit != 0 {
+			err = word.Wake(m.word.Low(), wake)
+		}
+		m.queue.unlock()
+		runtime.KeepAlive(m.space)
+		return err
+	}
+}
+
+// MarkConsistent says that what the lock guards is whole again, after a Lock with
+// ErrOwnerDied. It changes nothing where there was none. ErrNotOwner where this
+// process does not hold the lock.
+func (m *Mutex) MarkConsistent() error {
+	for {
+		w := m.word.Load()
+		if w&^(waitersBit|diedBit) != m.mine {
+			return m.notMine()
+		}
+		if w&diedBit == 0 || m.word.CompareAndSwap(w, w&^diedBit) {
+			return nil
+		}
+	}
+}
+
+func (m *Mutex) notMine() error {
+	if m.space.Closed() {
+		return fs.ErrClosed
+	}
+	return ErrNotOwner
+}
