@@ -1,6 +1,7 @@
-# What a run takes can be changed: make fuzz FUZZTIME=10m (or 3000x), make stress COUNT=100,
-# make bench BENCHFLAGS=-slow.
+# What a run takes can be changed: make fuzz FUZZTIME=10m (or 3000x), make stress STRESSTIME=1m
+# COUNT=100, make bench BENCHFLAGS=-slow.
 FUZZTIME  ?= 30s
+STRESSTIME ?= 10s
 COUNT     ?= 20
 BENCHFLAGS ?=
 PLATFORMS := linux/amd64 linux/arm64 linux/386 darwin/arm64 freebsd/amd64 windows/amd64
@@ -43,8 +44,12 @@ race:
 gomaxprocs1:
 	GOMAXPROCS=1 go test -count=1 ./...
 
-# With assertions on, in random order, on one processor and on more than there are.
+# Every accessor against Close, Resize and Protect, STRESSTIME for each with GOMAXPROCS 1, 2
+# and 4; the seeds are printed (MMAP_TEST_SEED repeats one). Then the suite, with assertions
+# on, in random order, on one processor and on more than there are.
 stress:
+	MMAP_STRESS=$(STRESSTIME) go test -tags invariants -count=1 -v -timeout 24h -run '^TestStress$$' .
+	CGO_ENABLED=1 MMAP_STRESS=$(STRESSTIME) go test -race -count=1 -v -timeout 24h -run '^TestStress$$' .
 	go test -tags invariants -count=$(COUNT) -cpu 1,4 -shuffle on -timeout 24h ./...
 
 # Each promise of the library removed once; a test must notice. Some three minutes.

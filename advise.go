@@ -72,7 +72,7 @@ func (m *Mapping) advise(off int64, n int, a Advice) error {
 		m.presence.forget()
 	}
 	if err == error(sys.EINVAL) {
-		return because(errors.Join(errors.ErrUnsupported, err), "this kernel or this kind of memory does not know the advice %q", a)
+		return because(errors.Join(errors.ErrUnsupported, err), "this kernel or this kind of memory does not know the advice %q, or pages are locked that it would move", a)
 	}
 	return err
 }

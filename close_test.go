@@ -1,20 +1,16 @@
 package mmap_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/memwright/mmap"
-	"github.com/memwright/mmap/internal/sys"
 	"github.com/memwright/mmap/internal/testenv"
 )
 
@@ -197,99 +193,4 @@ func TestCloseGivesUpWithItsContext(t *testing.T) {
 		t.Error(err)
 	}
 	leavesTheGateUsable(t, m)
-}
-
-// Everything at once, for a while, on one processor and on more: no crash, no
-// wrong byte, no error but the expected ones, and Close ends it all.
-func TestAccessorsAgainstCloseResizeProtect(t *testing.T) {
-	for _, procs := range []int{1, 2, 4} {
-		t.Run(fmt.Sprintf("GOMAXPROCS %d", procs), func(t *testing.T) {
-			old := runtime.GOMAXPROCS(procs)
-			t.Cleanup(func() { runtime.GOMAXPROCS(old) })
-			content := pattern(16 * pageSize)
-			name := newFile(t, content)
-			end := time.Now().Add(200 * time.Millisecond)
-			rounds := 0
-			for time.Now().Before(end) {
-				race(t, name, content)
-				rounds++
-			}
-			if rounds == 0 {
-				t.Error("no round was run")
-			}
-		})
-	}
-}
-
-func race(t *testing.T, name string, content []byte) {
-	m := hold(t)(mmap.OpenFile(name, mmap.Options{Access: mmap.ReadWrite}))
-	var wg sync.WaitGroup
-	var reads atomic.Int64
-	expected := func(what string, err error) (closed bool) {
-		switch {
-		case err == nil, err == io.EOF, errors.Is(err, mmap.ErrOutOfRange), errors.Is(err, mmap.ErrBusy):
-			return false
-		case errors.As(err, new(*mmap.FaultError)):
-			return false // Protect was faster, and may have given the page back since
-		case errors.Is(err, sys.EFAULT):
-			return false // growth of parts that are protected differently
-		case errors.Is(err, fs.ErrClosed):
-			return true
-		}
-		t.Errorf("%s: %v", what, err)
-		return true
-	}
-	forever := func(what string, fn func(i int) error) {
-		wg.Go(func() {
-			for i := 0; !expected(what, fn(i)); i++ {
-			}
-		})
-	}
-	p := make([]byte, 3*pageSize)
-	forever("ReadAt", func(i int) error {
-		off := int64(i%13*pageSize + i%100)
-		n, err := m.ReadAt(p, off)
-		if !bytes.Equal(p[:n], content[off:min(off+int64(n), int64(len(content)))]) {
-			t.Errorf("ReadAt gave other bytes")
-		}
-		reads.Add(1)
-		return err
-	})
-	forever("View", func(i int) error {
-		off := i % 14 * pageSize
-		return m.View(int64(off), pageSize, func(v []byte) error {
-			if !bytes.Equal(v, content[off:off+pageSize]) {
-				t.Errorf("View showed other bytes")
-			}
-			return nil
-		})
-	})
-	forever("WriteAt", func(i int) error {
-		off := i % 15 * pageSize
-		_, err := m.WriteAt(content[off:off+100], int64(off))
-		return err
-	})
-	forever("WriteTo", func(int) error {
-		_, err := m.WriteTo(io.Discard)
-		return err
-	})
-	forever("Resize", func(i int) error { return m.Resize(8*pageSize + i%8*pageSize) })
-	forever("Protect", func(i int) error {
-		prot := mmap.ProtRead | mmap.ProtWrite
-		if i%3 == 0 {
-			prot = mmap.ProtRead
-		}
-		return m.Protect(int64(i%8*pageSize), 1, prot)
-	})
-	forever("the rest", func(i int) error {
-		_, err := m.Residency(0, pageSize)
-		return errors.Join(err, m.Advise(0, 1, mmap.AdviseWillNeed), m.Populate(context.Background(), 0, 1))
-	})
-	for reads.Load() < 20 {
-		runtime.Gosched()
-	}
-	if err := m.Close(); err != nil {
-		t.Error(err)
-	}
-	wg.Wait()
 }
