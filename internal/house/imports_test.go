@@ -30,6 +30,7 @@ var lattice = []row{
 	{pkg: "vmem", may: []string{"internal/page"}},
 	{pkg: ".", may: []string{"internal/sys", "internal/mem", "internal/page", "internal/fault", "internal/probe"}},
 	{pkg: "shm/shmsync", may: []string{"internal/sys", "internal/mem", "internal/word"}},
+	{pkg: "internal/fleet", may: []string{"internal/mem", "internal/model", "internal/word", "shm/shmsync"}},
 	{pkg: "shm", may: []string{".", "internal/sys", "internal/mem", "internal/word", "internal/anchor", "shm/shmsync"}},
 	{pkg: "shm/ring", may: []string{"shm", "shm/shmsync", "internal/mem", "internal/word"}},
 	{pkg: "shm/shmnet", may: []string{"shm", "shm/ring", "shm/shmsync", "internal/word"}},
@@ -52,7 +53,7 @@ var lattice = []row{
 // the command and of the examples live outside, as their users do.
 var (
 	forTests        = []string{"public", "mmaptest/*", "internal/testenv"}
-	forLibraryTests = []string{"internal/sys", "internal/mem", "internal/page", "internal/tracee", "internal/word", "internal/model"}
+	forLibraryTests = []string{"internal/sys", "internal/mem", "internal/page", "internal/tracee", "internal/word", "internal/model", "internal/fleet"}
 )
 
 // imports holds the lattice.
