@@ -217,20 +217,21 @@ func (o *Object) sync(f *File, first, last uint64) error {
 // every process, private copies too, and from the Store. The last page keeps
 // what is left of it, and zeros.
 func (o *Object) resize(size int64) error {
-	shrunk := size < o.size
-	if !shrunk {
+	grows := size > o.size // to the same size is cutting off nothing
+	if grows {
 		o.zeroBeforeGrowth()
 	} else {
 		o.cut(size, o.size)
 	}
 	if w, ok := o.store.(WritableStore); ok {
 		if err := w.Truncate(size); err != nil {
+			o.crash.punched() // it may have been done
 			return &storeError{err}
 		}
 	}
 	o.size = size
 	o.crash.resized(size)
-	if !shrunk {
+	if grows {
 		return nil
 	}
 	o.zeroTail()

@@ -41,7 +41,13 @@ func (o *Object) Record(most int) error {
 	if o.store == nil {
 		return EINVAL
 	}
-	o.crash = &recorder{most: max(most, 2), sizes: []int64{o.size}, pages: map[uint64][]version{}}
+	r := &recorder{most: max(most, 2), sizes: []int64{o.size}, pages: map[uint64][]version{}}
+	o.crash = r
+	for _, f := range o.held(0, o.end()) {
+		if f.state == StateDirty {
+			r.pages[f.index] = []version{{data: o.stored(f.index)}, {data: o.snapshot(f)}}
+		}
+	}
 	return nil
 }
 
@@ -94,7 +100,7 @@ func (r *recorder) punched() {
 // cut keeps the pages in the bytes [from, to), which are about to become zeros.
 func (o *Object) cut(from, to int64) {
 	r := o.crash
-	if r == nil {
+	if r == nil || from >= to {
 		return
 	}
 	since := len(r.sizes)
@@ -102,7 +108,7 @@ func (o *Object) cut(from, to int64) {
 		index := uint64(at) >> pageShift
 		kept := r.pages[index]
 		if kept == nil {
-			kept = []version{{data: o.durable(index)}}
+			kept = []version{{data: o.stored(index)}}
 		}
 		var zeroed []version
 		for _, v := range kept[lastCut(kept, since):] {
@@ -118,11 +124,8 @@ func (o *Object) cut(from, to int64) {
 	}
 }
 
-// durable is what the Store holds of a page that did not change since it was durable.
-func (o *Object) durable(index uint64) []byte {
-	if f := o.cached(index); f != nil {
-		return o.snapshot(f)
-	}
+// stored is what the Store holds of a page.
+func (o *Object) stored(index uint64) []byte {
 	data := make([]byte, PageSize)
 	if n, err := o.store.ReadAt(data, int64(index)<<pageShift); err != nil && err != io.EOF {
 		clear(data[n:])

@@ -39,6 +39,9 @@ func (m *Machine) Memory(name string) *Object {
 // Name is what the object was called.
 func (o *Object) Name() string { return o.name }
 
+// Store is what was brought in, nil for memory alone.
+func (o *Object) Store() Store { return o.store }
+
 // Size is the length in bytes, as stat tells it.
 func (o *Object) Size() int64 { return o.size }
 
