@@ -128,3 +128,13 @@ func (p *Process) Peek(a Addr) (b byte, ok bool) {
 	}
 	return e.frame.data[a&(PageSize-1)], true
 }
+
+// Peek reads a byte of the object's page in memory, as Peek of a process does:
+// ok is false where the page would have to be read first.
+func (o *Object) Peek(off int64) (b byte, ok bool) {
+	f := o.cached(uint64(off) >> pageShift)
+	if off < 0 || f == nil {
+		return 0, false
+	}
+	return f.data[off&(PageSize-1)], true
+}

@@ -4,6 +4,7 @@
 //	mmap compare FILE|SIZE   measure mapping against read, pread and ReadFile
 //	mmap claims              check what is said of mmap against this kernel
 //	mmap doctor [PATH]       tell what this system can do for mappings
+//	mmap explain [SCRIPT]    show what mmap does, step by step, on an engine
 //
 // It uses the module's public packages only.
 package main

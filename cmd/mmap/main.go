@@ -59,7 +59,7 @@ func newRoot(c *console) *cobra.Command {
 	}
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON (docs/JSON.md describes it)")
 	root.PersistentFlags().StringVar(&c.lang, "lang", languageOf(os.Getenv), "language of the text: en or zh")
-	root.AddCommand(newTour(c), newCompare(c), newClaims(c), newDoctor(c))
+	root.AddCommand(newTour(c), newCompare(c), newClaims(c), newDoctor(c), newExplain(c))
 	return root
 }
 

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/memwright/mmap/cmd/mmap/script"
+)
+
+// explained runs mmap explain and returns what it printed.
+func explained(t testing.TB, args ...string) string {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	if code := run(append([]string{"explain"}, args...), &out, &errOut); code != 0 {
+		t.Fatalf("exit code %d: %s\n%s", code, errOut.String(), out.String())
+	}
+	return out.String()
+}
+
+func explainJSON(t testing.TB, args ...string) explainDocument {
+	t.Helper()
+	var d explainDocument
+	if err := json.Unmarshal([]byte(explained(t, append([]string{"--json", "--lang", "en"}, args...)...)), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// scriptFile writes a script to a file of its own.
+func scriptFile(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "script.mmap")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestCopyOnWriteAsANewcomerReadsIt holds the whole step that copies.
+func TestCopyOnWriteAsANewcomerReadsIt(t *testing.T) {
+	const want = `
+[5/9] child: store a "j"
+    The child stores one byte. Its entry is read-only, so the processor asks the
+    kernel. The area says rw, and somebody else has the frame too: the kernel
+    copies the page, 4,096 bytes for a store of one, and the child goes on in
+    its copy. This is copy-on-write.
+  ! copy-on-write fault at a: others have frame 1 too
+  ! 4,096 bytes copied: frame 1 -> frame 2
+
+    process parent
+      6ffffffff000-700000000000 rw-p private memory
+        a          -> frame 1   read-only accessed dirty own "hello"
+    process child
+      6ffffffff000-700000000000 rw-p private memory
+*       a          -> frame 2   writable  accessed dirty own "jello"
+    memory
+*     frame 1   "hello"            private              <- parent a
+*     frame 2   "jello"            private              <- child a
+*   bytes copied so far: page -> page 4,096
+`
+	if got := explained(t, "--lang", "en"); !strings.Contains(got, want) {
+		t.Errorf("printed\n%s\nwant in it\n%s", got, want)
+	}
+}
+
+func TestExplainText(t *testing.T) {
+	for _, lang := range []string{"en", "zh"} {
+		for _, name := range storyNames {
+			t.Run(name+" "+lang, func(t *testing.T) {
+				text := explained(t, name, "--lang", lang)
+				for line := range strings.Lines(text) {
+					line = strings.TrimSuffix(line, "\n")
+					if displayWidth(line) > 80 {
+						t.Errorf("%d columns: %s", displayWidth(line), line)
+					}
+					if strings.HasSuffix(line, " ") || strings.Contains(line, "%!") || strings.Contains(line, "\x1b") {
+						t.Errorf("badly printed: %q", line)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestEveryStoryIsInBothLanguages finds a remark that has no Chinese, or an
+// event without a sentence.
+func TestEveryStoryIsInBothLanguages(t *testing.T) {
+	for _, name := range storyNames {
+		s, err := script.Parse(name, story(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		remarks := []script.Remark{s.Title}
+		for _, step := range s.Steps {
+			remarks = append(remarks, step.Remark)
+		}
+		for _, r := range remarks {
+			if (r.English == "") != (r.Chinese == "") || r.English == "" && r == s.Title || displayWidth(r.English) > len([]rune(r.English)) {
+				t.Errorf("%s: %q and %q", name, r.English, r.Chinese)
+			}
+		}
+		for _, lang := range []string{"en", "zh"} {
+			for m, err := range s.Run() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				d := describer{&console{lang: lang}, m.State}
+				for _, said := range d.happened(m) {
+					if chinese := displayWidth(said) > len([]rune(said)); chinese != (lang == "zh") {
+						t.Errorf("%s, --lang %s: %q", name, lang, said)
+					}
+				}
+			}
+		}
+	}
+	if zh := explained(t, "--list", "--lang", "zh"); !strings.Contains(zh, "写时复制") || strings.Count(zh, "\n") != len(storyNames) {
+		t.Errorf("--list printed %s", zh)
+	}
+}
+
+func TestEveryStoryIsListed(t *testing.T) {
+	files, err := storyFiles.ReadDir("stories")
+	if err != nil || len(files) != len(storyNames) {
+		t.Errorf("%d files, %d names, %v", len(files), len(storyNames), err)
+	}
+	for _, name := range storyNames {
+		if got := explained(t, name, "--source"); got != story(name) {
+			t.Errorf("--source of %s printed %q", name, got)
+		}
+	}
+}
+
+// TestExplainIsDocumented looks in docs/JSON.md for everything that is printed.
+func TestExplainIsDocumented(t *testing.T) {
+	text := string(must(os.ReadFile("../../docs/JSON.md"))(t))
+	_, section, _ := strings.Cut(text, "\n## explain\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var kinds []string
+	for _, name := range storyNames {
+		printed := explained(t, name, "--json")
+		for _, word := range documented(must(decodeAny([]byte(printed)))(t)) {
+			if !strings.Contains(section, "`"+word+"`") {
+				t.Errorf("docs/JSON.md, explain: no `%s`", word)
+			}
+		}
+		for _, s := range explainJSON(t, name).Steps {
+			kinds = append(kinds, string(s.Outcome.Kind))
+			for _, e := range s.Events {
+				kinds = append(kinds, e.Kind)
+			}
+		}
+	}
+	slices.Sort(kinds)
+	for _, kind := range slices.Compact(kinds) {
+		if !strings.Contains(section, "`"+kind+"`") {
+			t.Errorf("docs/JSON.md, explain: no `%s`", kind)
+		}
+	}
+}
+
+// TestCopiesAreCounted holds the story of read, write and mmap: what each way
+// of reading and writing a page copies.
+func TestCopiesAreCounted(t *testing.T) {
+	before := map[string]int64{}
+	var got []string
+	for _, s := range explainJSON(t, "copies").Steps {
+		var moved []string
+		for _, c := range copied {
+			if n := s.Copied[c.id] - before[c.id]; n > 0 {
+				moved = append(moved, fmt.Sprint(c.id, "=", n))
+			}
+		}
+		before = s.Copied
+		if s.Call == "load" || s.Call == "store" || s.Call == "pread" || s.Call == "pwrite" {
+			got = append(got, s.Text+": "+strings.Join(moved, " "))
+		}
+	}
+	want := []string{
+		"p1: pread(f, buf, 4096, 0): disk_to_page=4096 page_to_reader=4096",
+		"p1: load a 9: disk_to_page=4096",
+		`p1: store buf "SOME": `,
+		"p1: pwrite(f, buf, 4096, 0): writer_to_page=4096",
+		`p1: store a "SOME": `,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("copied\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestExplainReadsScripts(t *testing.T) {
+	for _, row := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"a load where nothing is", "load 4096", []string{"[1/1] load 4096", "SIGSEGV at 1000: no area", "no areas"}},
+		{"a refused call", "munmap(1, 1)", []string{"= EINVAL: invalid argument"}},
+		{"a zero page", "a = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\nload a 3",
+			[]string{"= zeros", "the entry shows the page of zeros", "-> zeros     read-only accessed own       zeros"}},
+		{"bytes that are no text", "a = mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\nstore a+4000 \"\\x01\\xffa\"\nload a+4000 3",
+			[]string{`= "..a"`, `+4000 "..a"`}},
+		{"many pages", "faultaround 16\nfile f 1048576", []string{"pages 0 to 255 zeros"}},
+		{"shared memory", "a = mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS, -1, 0)\nstore a \"x\"",
+			[]string{"rw-s shared memory", "page 0 of shared memory"}},
+		{"what mincore tells", "a = mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)\nstore a \"x\"\nmincore(a, 8192)", []string{"= [1 0]"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := explained(t, "--lang", "en", scriptFile(t, row.text))
+			for _, want := range row.want {
+				if !strings.Contains(got, want) {
+					t.Errorf("printed\n%s\nwant in it %s", got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestExplainRefuses(t *testing.T) {
+	bad := scriptFile(t, "load 4096\nlaod 4096\n")
+	for _, row := range []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"a script that is wrong", []string{bad}, 1, bad + ":2:1: expected a call, an access or a setting; nothing is called laod"},
+		{"no such story", []string{"copy-on-wrote"}, 1, "no story is called so; mmap explain --list names them"},
+		{"two scripts", []string{"a", "b"}, 2, "at most 1"},
+		{"a line that can't be done", []string{scriptFile(t, "q: load 1\nexit(q)\nexit(q)")}, 1, ":3: there is no process q any more"},
+		{"a script that is too long", []string{scriptFile(t, strings.Repeat("# a remark\n", mostScript/10))}, 1, "more than"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var out, errOut bytes.Buffer
+			if got := run(append([]string{"explain"}, row.args...), &out, &errOut); got != row.code || !strings.Contains(errOut.String(), row.says) {
+				t.Errorf("exit code %d, want %d; said %q, want %q in it", got, row.code, errOut.String(), row.says)
+			}
+		})
+	}
+}
+
+func TestExplainReadsStandardInput(t *testing.T) {
+	c := &console{out: new(bytes.Buffer), lang: "en"}
+	root := newRoot(c)
+	root.SetArgs([]string{"explain", "--lang", "en", "-"})
+	root.SetIn(strings.NewReader("load 4096\n"))
+	if err := root.Execute(); err != nil || !strings.Contains(c.out.(*bytes.Buffer).String(), "SIGSEGV at 1000") {
+		t.Errorf("%v: %s", err, c.out)
+	}
+}
+
+// TestExplainIsTheSameEachTime: nothing in it depends on the machine, the time,
+// or the order of a map.
+func TestExplainIsTheSameEachTime(t *testing.T) {
+	for _, name := range storyNames {
+		if a, b := explained(t, name, "--json"), explained(t, name, "--json"); a != b {
+			t.Errorf("%s differs from run to run", name)
+		}
+	}
+}
+
+func TestExplainEndsWhenNobodyReads(t *testing.T) {
+	w := &closedOutput{after: 3}
+	c := &console{out: w, lang: "en"}
+	s := must(script.Parse("s", story("stages")))(t)
+	if err := explain(c, s); err == nil || w.writes > w.after+20 {
+		t.Errorf("%v after %d writes", err, w.writes)
+	}
+}
+
+// A closedOutput is a reader that goes away.
+type closedOutput struct{ writes, after int }
+
+func (w *closedOutput) Write(p []byte) (int, error) {
+	if w.writes++; w.writes > w.after {
+		return 0, os.ErrClosed
+	}
+	return len(p), nil
+}

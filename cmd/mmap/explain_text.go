@@ -1,0 +1,144 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/memwright/mmap/cmd/mmap/script"
+)
+
+// explainText prints moments for a terminal.
+type explainText struct {
+	*console
+	cols   int
+	steps  int
+	number int
+	before []row             // those of the moment before
+	was    map[string]string // their texts by key
+}
+
+const (
+	paneIndent = "    "
+	rowIndent  = "      "
+)
+
+// mostRows is how many rows of a block are printed that have not changed.
+const mostRows = 16
+
+func (e *explainText) head(s *script.Script) {
+	title := e.remark(s.Title)
+	if title == "" {
+		title = s.Name
+	}
+	e.lines("", title, e.bold)
+	e.lines("", e.say("Each step: what it returned, what is told about it, ! what happened, and all that there is then; * marks what has changed, - what is gone.",
+		"每一步：返回值、说明、! 发生了什么，以及此刻的全貌；* 标出变化，- 标出消失的内容。"), nil)
+	fmt.Fprintln(e.out)
+}
+
+// step prints a moment: the step, what it came to, its remark, what happened,
+// and the picture.
+func (e *explainText) step(m *script.Moment) {
+	e.number++
+	d := describer{e.console, m.State}
+	e.lines(fmt.Sprintf("[%d/%d] ", e.number, e.steps), m.Text, e.bold)
+	if o := d.outcome(m); o != "" {
+		e.lines(paneIndent, o, e.bold)
+	}
+	if r := e.remark(m.Remark); r != "" {
+		e.lines(paneIndent, r, nil)
+	}
+	for _, s := range d.happened(m) {
+		e.lines("  ! ", s, e.coloured)
+	}
+	fmt.Fprintln(e.out)
+	now := []row{}
+	for _, b := range e.blocks(m.State) {
+		e.block(b)
+		now = append(append(now, b.title), b.rows...)
+	}
+	if t := d.totals(); t != "" {
+		now = append(now, row{"totals", t})
+		e.row(row{"totals", t}, "  ")
+	}
+	e.keep(now)
+	fmt.Fprintln(e.out)
+}
+
+func (e *explainText) block(b block) {
+	e.row(b.title, "  ")
+	left, unchanged := 0, 0
+	for _, r := range b.rows {
+		if !e.changed(r) {
+			if unchanged++; unchanged > mostRows {
+				left++
+				continue
+			}
+		}
+		e.row(r, "    ")
+	}
+	if left > 0 {
+		e.row(row{"", fmt.Sprintf(e.say("... and %d rows more, unchanged", "……另有 %d 行，没有变化"), left)}, "    ")
+	}
+}
+
+// changed tells whether the step before made a row what it is.
+func (e *explainText) changed(r row) bool {
+	was, ok := e.was[r.key]
+	return r.key != "" && (!ok || was != r.text)
+}
+
+func (e *explainText) row(r row, indent string) {
+	mark := "  " + indent
+	how := func(s string) string { return s }
+	if e.changed(r) {
+		mark, how = "* "+indent, e.coloured
+	}
+	e.lines(mark, r.text, how)
+}
+
+// keep remembers the rows of this moment, and prints those of the moment before
+// that are gone.
+func (e *explainText) keep(now []row) {
+	texts := map[string]string{}
+	for _, r := range now {
+		texts[r.key] = r.text
+	}
+	for _, r := range e.before {
+		if _, there := texts[r.key]; !there {
+			e.lines("-     ", strings.TrimSpace(r.text), e.coloured)
+		}
+	}
+	e.before, e.was = now, texts
+}
+
+// lines prints a text, wrapped, behind a mark on its first line.
+func (e *explainText) lines(mark, text string, how func(string) string) {
+	for i, line := range wrap(text, e.cols-displayWidth(mark)) {
+		if i > 0 {
+			mark = strings.Repeat(" ", displayWidth(mark))
+		}
+		line = mark + line
+		if how != nil {
+			line = how(line)
+		}
+		fmt.Fprintln(e.out, line)
+	}
+}
+
+func (e *explainText) bold(s string) string     { return e.styled("1", s) }
+func (e *explainText) coloured(s string) string { return e.styled("36", s) }
+
+// styled adds a style where a person is watching who did not forbid it
+// (no-color.org).
+func (e *explainText) styled(style, s string) string {
+	w := e.out
+	if o, ok := w.(*output); ok {
+		w = o.Writer
+	}
+	if !isTerminal(w) || os.Getenv("NO_COLOR") != "" {
+		return s
+	}
+	return "\x1b[" + style + "m" + s + "\x1b[0m"
+}
