@@ -143,11 +143,16 @@ func ViewOf[T any](m *Mapping, off int64, n int, fn func(v []T) error) error {
 // n counts the bytes before that page, which are in p.
 //
 // Bytes that are not known to be in memory are read by a call, so that nobody
-// else waits for the disk.
+// else waits for the disk. On an error what lies behind n bytes in p is undefined.
 func (m *Mapping) ReadAt(p []byte, off int64) (n int, err error) {
 	if sys.StoresInOrder && m.glance(p, off) {
 		return len(p), nil
 	}
+	return m.readInside(p, off)
+}
+
+// readInside is ReadAt by way of the gate.
+func (m *Mapping) readInside(p []byte, off int64) (n int, err error) {
 	s, err := m.gate.enter(anAccess)
 	if err != nil {
 		return 0, m.fail("read", off, len(p), err)
@@ -162,9 +167,12 @@ func (m *Mapping) ReadAt(p []byte, off int64) (n int, err error) {
 		return 0, io.EOF
 	}
 	want := min(len(p), m.area.length-int(off))
-	if m.isCold() && !m.believed(s, off, want) {
+	switch {
+	case m.isCold() && !m.believed(s, off, want):
 		n, err = m.readCold(p[:want], off)
-	} else {
+	case m.isCold() && want >= callBytes && m.fileShowsMemory():
+		n, err = m.readCalls(p[:want], off)
+	default:
 		n, err = m.readMemory(p[:want], off)
 	}
 	if err != nil {
@@ -196,7 +204,7 @@ func (m *Mapping) ReadAt(p []byte, off int64) (n int, err error) {
 // goroutine which was stopped just here touches a page of somebody else: it may have
 // to wait for that page's disk or its userfaultfd, with the P in its hand, and of a
 // device's registers that react to being read it is a read.
-func (m *Mapping) glance(p []byte, off int64) bool {
+func (m *Mapping) glance(p []byte, off int64) (good bool) {
 	a := m.gate.shown.Load()
 	if a == nil || len(p) == 0 || len(p) > glanceBytes || off < 0 || off > int64(a.length-len(p)) {
 		return false
@@ -209,13 +217,22 @@ func (m *Mapping) glance(p []byte, off int64) bool {
 			return false
 		}
 	}
-	src := mem.Bytes(a.base+uintptr(m.delta)+uintptr(off), len(p))
-	if _, faulted := fault.Copy(p, src, a.base, a.span); faulted || m.gate.shown.Load() != a {
-		clear(p)
-		return false
-	}
-	return true
+	armed := fault.Arm()
+	defer func() {
+		armed.Disarm()
+		if !good {
+			fault.Caught(recover(), a.base, a.span)
+			fault.Clear(p, a.base, a.span)
+		}
+	}()
+	copy(p, mem.Bytes(a.base+uintptr(m.delta)+uintptr(off), len(p)))
+	return m.gate.shown.Load() == a
 }
+
+// callBytes is from where on a file call reads what is in memory too: it then costs as
+// little as the copy, less where the page table's entries are not in the processor's
+// caches, since the kernel copies by larger ones, and it gives the P away if it lasts.
+const callBytes = 512 << 10
 
 // glanceBytes is the most that is read without entering: from here on the price of
 // entering is nothing.

@@ -41,6 +41,11 @@ func (m *Mapping) readCold(p []byte, off int64) (int, error) {
 		return m.readMemory(p, off)
 	}
 	defer countColdRead(clock())
+	return m.readCalls(p, off)
+}
+
+// readCalls is ReadAt by file calls that see what the mapping shows.
+func (m *Mapping) readCalls(p []byte, off int64) (int, error) {
 	for n := 0; n < len(p); {
 		k, err := m.readFile(p[n:min(len(p), n+coldBytes)], off+int64(n))
 		n += k

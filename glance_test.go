@@ -66,6 +66,36 @@ func TestStaleGlanceIsNoRead(t *testing.T) {
 	}
 }
 
+// TestGlanceIntoItself reads into memory that can't be stored to: of the mapping
+// itself it is an error, of another one a panic that its own guard takes.
+func TestGlanceIntoItself(t *testing.T) {
+	page := os.Getpagesize()
+	m, err := Anonymous(2*page, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	other, err := Anonymous(page, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := errors.Join(m.Protect(0, page, ProtRead), other.Protect(0, page, ProtRead)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.ReadAt(m.Bytes()[:10], int64(page)); !errors.As(err, new(*FaultError)) {
+		t.Errorf("into a page of its own: %v", err)
+	}
+	err = other.View(0, page, func(p []byte) error {
+		_, err := m.ReadAt(p, int64(page))
+		t.Errorf("into a page of another mapping: ReadAt returned %v", err)
+		return nil
+	})
+	if !errors.As(err, new(*FaultError)) {
+		t.Errorf("into a page of another mapping: %v", err)
+	}
+}
+
 // TestReadersNeverSeeAnotherMapping has readers at work while mappings come and go at
 // the same addresses, move, grow and lose their pages' protection. Every byte of a file is the file's
 // number.

@@ -3,8 +3,10 @@ package mmap
 import (
 	"context"
 	"errors"
+	"hash"
 	"io"
 	"reflect"
+	"strings"
 	"syscall"
 
 	"github.com/memwright/mmap/internal/sys"
@@ -17,8 +19,44 @@ import (
 // process. Otherwise they are copied: what is sent is then what was in memory at
 // that moment, and a later store does not change it. [Mapping.SendTo] moves them
 // without a copy from a writable mapping too.
+//
+// A [Sink], and a hash.Hash of the standard library, is given the memory itself,
+// a mebibyte at a time. If a page is lost in the midst of that (the file is
+// truncated, the disk fails at a page that was evicted just then) the error comes
+// from within its Write: n then counts what it had taken before, and what it holds is
+// good for nothing. Every other writer gets copies, and n is exact.
 func (m *Mapping) WriteTo(w io.Writer) (int64, error) {
 	return m.send("write to", w, 0, m.Len(), m.sendsFile)
+}
+
+// A Sink is an io.Writer that only looks, such as a checksum. What WriteTo and SendTo
+// give it is the mapped memory itself, under the conditions of [Mapping.View]: it
+// must not keep p, nor hand it to another goroutine or to C code, and a page that can't
+// be had ends it in the middle, with any lock that it holds.
+//
+// A type with a Write of its own gets copies, since it might do any of these.
+type Sink func(p []byte) error
+
+// Write calls s.
+func (s Sink) Write(p []byte) (int, error) {
+	if err := s(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// looks reports whether w is known to do no more with what it is given than a Sink.
+func looks(w io.Writer) bool {
+	if _, ok := w.(Sink); ok {
+		return true
+	}
+	t := reflect.TypeOf(w)
+	if _, ok := w.(hash.Hash); !ok || t.Kind() != reflect.Pointer {
+		return false
+	}
+	// Not those in C (GOEXPERIMENT=boringcrypto): a fault there can't be recovered.
+	p := t.Elem().PkgPath()
+	return (strings.HasPrefix(p, "hash/") || strings.HasPrefix(p, "crypto/")) && !strings.Contains(p, "boring")
 }
 
 // SendTo writes the n bytes from off to w, within the kernel where it can:
@@ -81,7 +119,11 @@ func (m *Mapping) send(op string, w io.Writer, off int64, n int, fileWill func()
 		return 0, err
 	}
 	write, step := m.sendMemory, chunkBytes
-	if kernelWriter(w) == nil {
+	switch {
+	case kernelWriter(w) != nil:
+	case looks(w):
+		write = m.sendShown
+	default:
 		step = copyBytes
 		buf := make([]byte, min(n-sent, copyBytes))
 		write = func(op string, w io.Writer, off int64, n int) (int, error) {
@@ -127,6 +169,41 @@ func (m *Mapping) sendMemory(op string, w io.Writer, off int64, n int) (written 
 		err = m.explainEfault(op, off+int64(at), n-at, err)
 	}
 	return written, err
+}
+
+// sendShown hands w the memory itself if all of it is there. If not, a copy of what
+// there is before the page that can't be had comes out exact.
+func (m *Mapping) sendShown(op string, w io.Writer, off int64, n int) (written int, err error) {
+	begun := false
+	err = m.withView(op, off, n, func(p []byte) (err error) {
+		if !m.intact(off, n) {
+			return errNotIntact
+		}
+		begun = true
+		if written, err = w.Write(p); err == nil && written < len(p) {
+			err = io.ErrShortWrite
+		}
+		return err
+	})
+	if err != nil && !begun {
+		return m.sendCopy(op, w, off, make([]byte, min(n, copyBytes)))
+	}
+	return written, err
+}
+
+var errNotIntact = errors.New("a page is not there")
+
+// intact reports whether no page of the n bytes from off is known to fault: none was
+// protected, and the file has not become shorter. The caller is inside the gate.
+func (m *Mapping) intact(off int64, n int) bool {
+	if m.unreadable.Load() || m.opt.Access == NoAccess {
+		return false
+	}
+	if !m.isCold() {
+		return true
+	}
+	st, err := sys.Fstat(m.fd)
+	return err == nil && st.Kind == sys.Regular && m.opt.Offset+off+int64(n) <= st.Size
 }
 
 // sendCopy hands w a copy. A fault inside a Write that is not the kernel's would

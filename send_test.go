@@ -3,15 +3,18 @@ package mmap_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/memwright/mmap"
+	"github.com/memwright/mmap/internal/mem"
 	"github.com/memwright/mmap/internal/testenv"
 )
 
@@ -80,6 +83,11 @@ var sinks = []struct {
 	{"a file", func(t *testing.T) sink { return fileSink(t, os.O_RDWR) }},
 	{"a file to append to", func(t *testing.T) sink { return fileSink(t, os.O_RDWR|os.O_APPEND) }},
 	{"a buffer", func(t *testing.T) sink { w := new(bytes.Buffer); return sink{w, w.Bytes} }},
+	{"a Sink", func(t *testing.T) sink {
+		var got []byte
+		w := mmap.Sink(func(p []byte) error { got = append(got, p...); return nil })
+		return sink{w, func() []byte { return got }}
+	}},
 	{"a buffered connection", func(t *testing.T) sink {
 		s := pair(t, "tcp", "127.0.0.1:0")
 		w := bufio.NewWriter(s.Writer)
@@ -181,6 +189,109 @@ func TestSendRefusesRangesOutside(t *testing.T) {
 		if n != 0 || w.Len() != 0 {
 			t.Errorf("[%d, +%d): %d bytes were sent", r.off, r.n, w.Len())
 		}
+	}
+}
+
+// A Sink and a hash of the standard library look at the memory itself. A type
+// that might keep what it is given gets a copy.
+func TestWhoSeesTheMemoryItself(t *testing.T) {
+	const window = 1 << 20
+	content := pattern(2*window + 100)
+	m := hold(t)(mmap.Open(newFile(t, content)))
+	var where []uintptr
+	look := mmap.Sink(func(p []byte) error {
+		where = append(where, mem.AddrOf(p)-m.Addr())
+		return nil
+	})
+	if n, err := m.WriteTo(look); n != int64(len(content)) || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if want := []uintptr{0, window, 2 * window}; !slices.Equal(where, want) {
+		t.Errorf("a Sink saw %d from the mapping's start, want %d", where, want)
+	}
+	h := sha256.New()
+	if n, err := io.Copy(h, m.NewReader()); n != int64(len(content)) || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if want := sha256.Sum256(content); !bytes.Equal(h.Sum(nil), want[:]) {
+		t.Error("the sum is wrong")
+	}
+	inside := false
+	keeper := writerFunc(func(p []byte) (int, error) {
+		inside = inside || mem.AddrOf(p)-m.Addr() < uintptr(len(content))
+		return len(p), nil
+	})
+	if _, err := m.WriteTo(keeper); err != nil || inside {
+		t.Errorf("an unknown writer saw the memory itself: %v, %v", inside, err)
+	}
+}
+
+func TestASinksErrorEndsTheSend(t *testing.T) {
+	m := hold(t)(mmap.Open(newFile(t, pattern(2<<20))))
+	mine, calls := errors.New("mine"), 0
+	n, err := m.WriteTo(mmap.Sink(func([]byte) error {
+		if calls++; calls == 2 {
+			return mine
+		}
+		return nil
+	}))
+	if n != 1<<20 || err != mine || calls != 2 {
+		t.Errorf("%d, %v after %d calls", n, err, calls)
+	}
+}
+
+// A page that is lost while a Sink looks at it: the error comes, and what was taken
+// before counts.
+func TestPageLostUnderASink(t *testing.T) {
+	name := newFile(t, pattern(3<<20))
+	m := hold(t)(mmap.Open(name))
+	calls := 0
+	n, err := m.WriteTo(mmap.Sink(func(p []byte) error {
+		if calls++; calls == 2 {
+			if err := os.Truncate(name, 1<<20); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = bytes.Count(p, []byte{7})
+		return nil
+	}))
+	wantFault(t, err, mmap.ErrPastEnd, 1<<20)
+	if n != 1<<20 {
+		t.Errorf("%d bytes were told", n)
+	}
+	leavesTheGateUsable(t, m)
+}
+
+// A large read of what is in memory is a file call, and no cold read.
+func TestLargeReadIsACall(t *testing.T) {
+	content := pattern(2 << 20)
+	m := hold(t)(mmap.OpenFile(newFileIn(t, testenv.DiskDir(t), content), mmap.Options{Populate: true}))
+	got := make([]byte, len(content)-10)
+	for range 2 { // the first is of pages that nothing is known of
+		if n, err := m.ReadAt(got, 10); n != len(got) || err != nil {
+			t.Fatalf("%d, %v", n, err)
+		}
+	}
+	before := mmap.Stats()
+	clear(got)
+	if n, err := m.ReadAt(got, 10); n != len(got) || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	wantBytes(t, "what was read", got, content[10:])
+	after := mmap.Stats()
+	if n := after.FileBytes - before.FileBytes; n != int64(len(got)) {
+		t.Errorf("%d bytes came by file calls, want %d", n, len(got))
+	}
+	if n := after.ColdReads - before.ColdReads; n != 0 {
+		t.Errorf("%d cold reads of what is in memory", n)
+	}
+	if err := m.Protect(1<<20, 1, mmap.ProtNone); err != nil {
+		t.Fatal(err)
+	}
+	n, err := m.ReadAt(got, 10)
+	wantFault(t, err, fs.ErrPermission, 1<<20)
+	if n != 1<<20-10 {
+		t.Errorf("%d bytes", n)
 	}
 }
 

@@ -71,7 +71,7 @@ func TestDistinctPlacesAreDistinctAndInside(t *testing.T) {
 }
 
 func TestSumLooksAtEveryByte(t *testing.T) {
-	for _, n := range []int{8, 16, 40, 4096} {
+	for _, n := range []int{8, 16, 40, 136, 4096} {
 		p := make([]byte, n)
 		for i := range p {
 			p[i] = 1
@@ -79,6 +79,14 @@ func TestSumLooksAtEveryByte(t *testing.T) {
 				t.Errorf("byte %d of %d does not count", i, n)
 			}
 			p[i] = 0
+		}
+	}
+}
+
+func TestSumIsThatOfThePlainLoop(t *testing.T) {
+	for n := 0; n <= 1024; n += 8 {
+		if p := pattern(n); sum(p) != sumPlain(p) {
+			t.Errorf("%d bytes: %#x, by the plain loop %#x", n, sum(p), sumPlain(p))
 		}
 	}
 }

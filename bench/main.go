@@ -104,6 +104,7 @@ func entries() []entry {
 		{"mapopen", false, quick(mapOpenFile)},
 		{"read16", false, quick(read16)},
 		{"read4k", false, quick(read4K)},
+		{"loop4k", false, quick(loop4K)},
 		{"view4k", false, quick(look4K)},
 		{"two16", false, quick(both16)},
 		{"two4k", false, quick(both4K)},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -14,22 +13,6 @@ import (
 	xmmap "golang.org/x/exp/mmap"
 	"golang.org/x/sys/unix"
 )
-
-// sum looks at every byte of p, eight at a time: its length is a multiple of 8.
-func sum(p []byte) uint64 {
-	var a, b, c, d uint64
-	for ; len(p) >= 32; p = p[32:] {
-		q := p[:32:32]
-		a += binary.LittleEndian.Uint64(q)
-		b += binary.LittleEndian.Uint64(q[8:])
-		c += binary.LittleEndian.Uint64(q[16:])
-		d += binary.LittleEndian.Uint64(q[24:])
-	}
-	for ; len(p) >= 8; p = p[8:] {
-		a += binary.LittleEndian.Uint64(p)
-	}
-	return a + b + c + d
-}
 
 // places are n bytes at pseudo-random multiples of n in a file.
 type places struct {
@@ -75,8 +58,11 @@ func sumRows(n int, size int64, ways []way) ([]row, error) {
 	return rows, nil
 }
 
-func read16(name string) (table, error)  { return reads(name, 16) }
-func read4K(name string) (table, error)  { return reads(name, 4096) }
+func read16(name string) (table, error) { return reads(name, 16) }
+func read4K(name string) (table, error) { return reads(name, 4096) }
+func loop4K(name string) (table, error) {
+	return readsBy(name, 4096, sumPlain, ", and sum them by a plain loop")
+}
 func read16G(name string) (table, error) { return grown(name, 16, reads) }
 func read4KG(name string) (table, error) { return grown(name, 4096, reads) }
 func look4K(name string) (table, error)  { return looks(name, 4096) }
@@ -131,7 +117,9 @@ func (m *mapped) closers() []func() error {
 
 // reads: n bytes from anywhere in a file that is in memory and in the page
 // table, into a buffer, whose bytes are summed.
-func reads(name string, n int) (table, error) {
+func reads(name string, n int) (table, error) { return readsBy(name, n, sum, ", and sum them") }
+
+func readsBy(name string, n int, sum func([]byte) uint64, how string) (table, error) {
 	m, err := mapAll(name)
 	if err != nil {
 		return table{}, err
@@ -160,7 +148,7 @@ func reads(name string, n int) (table, error) {
 		by("os.File: ReadAt", m.f.ReadAt),
 	})
 	return table{
-		title: fmt.Sprintf("Read %d bytes at random places of a mapped file of %d MiB in memory, and sum them", n, megabytes(m.size)),
+		title: fmt.Sprintf("Read %d bytes at random places of a mapped file of %d MiB in memory%s", n, megabytes(m.size), how),
 		rows:  rows, close: m.closers(),
 	}, err
 }

@@ -60,6 +60,21 @@ func Copy(dst, src []byte, base uintptr, n int) (addr uintptr, faulted bool) {
 	return 0, false
 }
 
+// Clear is clear(p) with [base, base+n) guarded. After a fault nothing is known of
+// how much was cleared.
+func Clear(p []byte, base uintptr, n int) (addr uintptr, faulted bool) {
+	done, armed := false, Arm()
+	defer func() {
+		armed.Disarm()
+		if !done {
+			addr, faulted = Caught(recover(), base, n)
+		}
+	}()
+	clear(p)
+	done = true
+	return 0, false
+}
+
 // pieceBytes bounds one call of memmove, for two reasons. Assembly can't be
 // preempted, so a larger piece would hold up a stop of the world for more than
 // about 100 us. And from 1 MiB on memmove goes past the caches, which halves the

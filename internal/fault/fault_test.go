@@ -61,6 +61,14 @@ func TestFaultInRangeIsAnAnswer(t *testing.T) {
 	if !faulted || addr < base || addr >= base+uintptr(n) {
 		t.Errorf("Copy: faulted %v at %#x", faulted, addr)
 	}
+	addr, faulted = Clear(p[7:9], base, n)
+	if !faulted || addr < base || addr >= base+uintptr(n) {
+		t.Errorf("Clear: faulted %v at %#x", faulted, addr)
+	}
+	got := []byte("abc")
+	if _, faulted := Clear(got[1:], base, n); faulted || string(got) != "a\x00\x00" {
+		t.Errorf("Clear: faulted %v, %q", faulted, got)
+	}
 }
 
 func TestWithoutFaultTheErrorIsTheFunctions(t *testing.T) {

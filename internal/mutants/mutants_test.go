@@ -27,7 +27,7 @@ type mutant struct {
 
 var mutants = []mutant{
 	{"a cold read is a call", "access.go",
-		"if m.isCold() && !m.believed(s, off, want) {", "if want < 0 {", "TestNobodyElseWaitsForARead"},
+		"case m.isCold() && !m.believed(s, off, want):", "case want < 0:", "TestNobodyElseWaitsForARead"},
 	{"a View brings its bytes in by calls", "access.go",
 		"return m.failIf(op, off, n, m.bringIn(off, n))", "return nil", "TestNobodyElseWaitsForARead"},
 	{"a cold write is a call", "access.go",
@@ -65,9 +65,9 @@ var mutants = []mutant{
 	{"those without a seat are waited for", "gate.go",
 		"n := g.crowd.Load()\n", "n := uint64(0)\n", "TestEverySeatTaken"},
 	{"a read that did not enter looks at the area again", "access.go",
-		"faulted || m.gate.shown.Load() != a {", "faulted {", "TestStaleGlanceIsNoRead"},
+		"return m.gate.shown.Load() == a\n", "return true\n", "TestStaleGlanceIsNoRead"},
 	{"a read that failed leaves nothing behind", "access.go",
-		"\t\tclear(p)\n", "", "TestStaleGlanceIsNoRead"},
+		"\t\t\tfault.Clear(p, a.base, a.span)\n", "", "TestStaleGlanceIsNoRead"},
 	{"an excluder hides the area", "gate.go",
 		"g.slow.hidden = g.shown.Swap(nil)", "g.slow.hidden = g.shown.Load()", "TestGlanceTakesNothingThatIsNotThere"},
 	{"nobody gets in after Close", "gate.go",
