@@ -242,6 +242,10 @@ func (e *streamSide) Arm(how Wake) { e.us.wake.Store(uint32(how)) }
 // wakes us.
 func (e *streamSide) Armed() Wake { return Wake(e.us.wake.Load()) }
 
+// Word is where Arm says it: with WakeFutex, the word to sleep on while it holds
+// uint32(WakeFutex). Write it through Arm alone.
+func (e *streamSide) Word() *word.U32 { return e.us.wake }
+
 // PeerAlive reports false once the other side was taken and its participant is
 // no more. It asks the kernel, so it is no call for every read. What the dead have
 // committed can still be read.
@@ -313,6 +317,13 @@ func (w *StreamWriter) TryReserve(n int) ([]byte, error) {
 		return nil, ErrFull
 	}
 	return w.piece(min(free, uint64(n))), nil
+}
+
+// ReaderClosed reports whether nothing more will be read, by a new look at the
+// reader's position. TryReserve tells it only once there is no room.
+func (w *StreamWriter) ReaderClosed() (bool, error) {
+	err := w.look(w.position-min(w.position, uint64(len(w.data))), w.position)
+	return w.ended, err
 }
 
 // Commit publishes the first n bytes of what TryReserve has handed out; the rest

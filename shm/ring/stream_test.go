@@ -127,7 +127,10 @@ func TestStreamSidesAreTakenOnce(t *testing.T) {
 	if _, err := w.TryReserve(1); err != nil {
 		t.Errorf("room known before may still be handed out, and fails when it is used up: %v", err)
 	}
-	if _, err := w.Write(t.Context(), make([]byte, 65)); err != io.ErrClosedPipe {
+	if closed, err := w.ReaderClosed(); !closed || err != nil {
+		t.Errorf("the reader has closed, and a look at it says %v, %v", closed, err)
+	}
+	if _, err := w.Write(t.Context(), make([]byte, 1)); err != io.ErrClosedPipe {
 		t.Errorf("the reader has closed: %v", err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 // wait.
 type Sleeper struct {
 	space  *Space
-	spin   spinState
+	spin   Spinner
 	cancel word.U32 // bumped to end a sleep; no other process sees it
 }
 
@@ -35,6 +35,9 @@ func (s *Space) NewSleeper() *Sleeper {
 	s.sleepers.all = append(s.sleepers.all, sl)
 	return sl
 }
+
+// Spin is [Spinner.Spin]: to be tried before Sleep.
+func (sl *Sleeper) Spin(done func() bool) bool { return sl.spin.Spin(done) }
 
 // Sleep sleeps while w holds old. It returns nil when it is time to look again:
 // w has changed or somebody woke it, owner (who has what is waited for; 0 for
@@ -62,7 +65,7 @@ func (sl *Sleeper) Sleep(ctx context.Context, owner Owner, w *word.U32, old uint
 	}
 	began := now()
 	timedOut, err := sl.sleep(owner, word.Wait{Word: w, Value: old}, word.Wait{Word: &sl.cancel, Value: cancel})
-	sl.spin.slept(now() - began)
+	sl.spin.Slept(time.Duration(now() - began))
 	if err != nil {
 		return err
 	}

@@ -22,10 +22,10 @@ const (
 	spinLoads = 64 // looks between two looks at the clock
 )
 
-// spinState is what one Sleeper knows of its waits. One goroutine at a time
-// changes it.
-type spinState struct {
-	recent atomic.Int64 // how long waits lasted of late, ns: a moving average over about 8
+// A Spinner decides whether to spin before a sleep, from how long the waits of
+// one place have lasted of late. One goroutine at a time uses it.
+type Spinner struct {
+	recent atomic.Int64 // how long waits lasted, ns: a moving average over about 8
 	spent  int64        // what was spun before the sleep that comes now, ns
 }
 
@@ -36,10 +36,9 @@ var spinners atomic.Int64
 // Spin looks at done again and again, for as long as that is worth while, and
 // reports whether it became true. It does not look at all where this process has
 // less than 2 CPUs, by its affinity mask or its cgroup's quota, where enough
-// others spin already, and where recent waits of this Sleeper lasted longer than
-// the budget.
-func (sl *Sleeper) Spin(done func() bool) bool {
-	s := &sl.spin
+// others spin already, and where recent waits lasted longer than the budget. A
+// false is followed by a sleep, and that by Slept.
+func (s *Spinner) Spin(done func() bool) bool {
 	s.spent = 0
 	budget := spinBudget()
 	if budget == 0 || s.recent.Load() > budget {
@@ -63,15 +62,19 @@ func (sl *Sleeper) Spin(done func() bool) bool {
 	}
 }
 
-// slept notes a sleep of so many ns after the spin.
-func (s *spinState) slept(ns int64) {
-	s.lasted(s.spent + ns)
+// Slept notes the sleep after a Spin that was in vain.
+func (s *Spinner) Slept(d time.Duration) {
+	s.lasted(s.spent + int64(d))
 	s.spent = 0
 }
 
+// Recent is how long waits have lasted of late, those that were spun away too.
+// None counts as longer than 400 µs.
+func (s *Spinner) Recent() time.Duration { return time.Duration(s.recent.Load()) }
+
 // lasted notes a wait of so many ns. One very long wait must not outweigh what
 // comes after it for long.
-func (s *spinState) lasted(ns int64) {
+func (s *Spinner) lasted(ns int64) {
 	recent := s.recent.Load()
 	s.recent.Store(recent + (min(ns, 4*int64(spinMost))-recent)/8)
 }
