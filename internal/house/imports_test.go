@@ -33,7 +33,7 @@ var lattice = []row{
 	{pkg: "internal/fleet", may: []string{"internal/mem", "internal/model", "internal/word", "shm/shmsync"}},
 	{pkg: "shm", may: []string{".", "internal/sys", "internal/mem", "internal/word", "internal/anchor", "shm/shmsync"}},
 	{pkg: "shm/ring", may: []string{"shm", "shm/shmsync", "internal/mem", "internal/word"}},
-	{pkg: "shm/shmnet", may: []string{"shm", "shm/ring", "shm/shmsync", "internal/word"}},
+	{pkg: "shm/shmnet", may: []string{"shm/ring", "shm/shmsync", "internal/sys", "internal/mem", "internal/word"}},
 	{pkg: "pager", may: []string{".", "internal/sys", "internal/mem", "internal/page", "internal/probe", "vmem"}},
 	{pkg: "durable", may: []string{".", "internal/sys", "internal/mem", "internal/page", "internal/probe"}},
 	{pkg: "offheap", may: []string{".", "internal/sys", "internal/mem", "internal/page"}},

@@ -1,0 +1,54 @@
+// Package shmnet connects two processes of one machine through shared memory: a
+// [net.Listener] and [net.Conn] for programs that know nothing of it.
+//
+//	l, err := shmnet.Listen("/run/echo.sock")
+//	c, err := shmnet.Dial("/run/echo.sock")
+//
+//	s.Serve(l)                                                        // gRPC, net/http
+//	grpc.NewClient("passthrough:///run/echo.sock", grpc.WithContextDialer(shmnet.DialContext), ...)
+//
+// # Not promised
+//
+//   - That what was written has been read: as with any connection, what stands in
+//     the buffer when the reading process dies is lost.
+//   - Progress against a peer that means harm: it can keep its end waiting, change
+//     bytes while they are read, and wake the other for nothing. It can't cause a
+//     panic, a fault, an access elsewhere or a loop that Close and a deadline do
+//     not end. What it writes into the words that both share is an error of the
+//     call that finds it.
+//   - Release of a Conn that is dropped: it holds a descriptor, memory and a
+//     goroutine until Close.
+//   - Anything but Linux: elsewhere Listen and Dial fail with errors.ErrUnsupported.
+//
+// # How it works
+//
+// An address is that of a Unix socket. The dialer makes the memory, a memfd of two
+// rings (see [github.com/memwright/mmap/shm/ring.Stream]), seals it against
+// truncation and hands it over through the socket. From then on bytes go through
+// the rings. The socket stays: its end of file is how a death is noticed, however
+// the process ended, and a byte on it wakes a peer that has parked. An end has that
+// one descriptor, and one goroutine that reads it.
+//
+// # How a call waits
+//
+//	look ──▶ spin ──▶ doze ──▶ park
+//
+// It looks into the ring. It spins for as long as is worth while there (see
+// [github.com/memwright/mmap/shm/shmsync.Spinner]), so that an answer that comes at
+// once costs no system call. If waits were short of late, it dozes: it sleeps on a
+// word of the memory (futex(2)), which is quick and costs a thread, so no more
+// than a few do, and none for longer than a millisecond. Then it parks: its
+// goroutine waits for the socket's reader, and costs nothing.
+//
+// Who waits says how in a word of the memory, and looks once more. Who has written
+// or read looks at that word, and enters the kernel only if it says so.
+//
+// # Lock order
+//
+//	Conn.in
+//	  Conn.out
+//	deadline.timer
+//
+// Who waits for the peer holds the lane that waits, and no other lock. Close takes
+// both once nobody waits any more.
+package shmnet

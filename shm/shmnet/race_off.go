@@ -1,0 +1,6 @@
+//go:build !race
+
+package shmnet
+
+func release() {}
+func acquire() {}
