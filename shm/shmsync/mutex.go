@@ -20,12 +20,14 @@ import (
 //	in repair ──MarkConsistent──▶ held
 //	          ──its owner ends──▶ held, by a dead owner
 //	          ──Unlock──▶ broken, for ever: ErrNotRecoverable
+//	          ──a writer of an RWMutex gives up──▶ to be repaired ──Lock, with ErrOwnerDied──▶ in repair
 //
 // A dead owner's lock is not free: only who takes it over learns of the death.
 type Mutex struct {
 	space   *Space
 	word    *word.U64
 	mine    uint64 // the word while this process holds the lock and nobody waits
+	wakes   int    // how many an Unlock wakes
 	queue   queue
 	sleeper *Sleeper
 }
@@ -70,11 +72,11 @@ func (s *Space) Mutex(off int64) (*Mutex, error) {
 	if s.self == 0 {
 		return nil, ErrNoParticipant
 	}
-	return local(s, off, func() (*Mutex, error) { return s.newMutex(w), nil })
+	return local(s, off, func() (*Mutex, error) { return s.newMutex(w, 1), nil })
 }
 
-func (s *Space) newMutex(w *word.U64) *Mutex {
-	return &Mutex{space: s, word: w, mine: lockWord(s.self), queue: newQueue(), sleeper: s.NewSleeper()}
+func (s *Space) newMutex(w *word.U64, wakes int) *Mutex {
+	return &Mutex{space: s, word: w, mine: lockWord(s.self), wakes: wakes, queue: newQueue(), sleeper: s.NewSleeper()}
 }
 
 // Lock locks m. With nil the lock is held, and with an error that is ErrOwnerDied:
@@ -145,7 +147,8 @@ func (m *Mutex) lockSlow(ctx context.Context) error {
 			m.word.CompareAndSwap(w, w|waitersBit)
 		default:
 			if err := m.sleeper.Sleep(ctx, owner, m.word.Low(), uint32(w)); err != nil {
-				return err
+				// An Unlock may have woken this process and no other: pass it on.
+				return errors.Join(err, word.Wake(m.word.Low(), 1))
 			}
 			slept = waitersBit
 		}
@@ -171,12 +174,16 @@ func (m *Mutex) take(flags uint64) (w uint64, owner Owner, err error) {
 			return w, 0, err
 		}
 		switch {
-		case owner == 0 && w != 0:
-			return w, 0, ErrDamaged
-		case owner == 0:
+		case w == 0:
 			if m.word.CompareAndSwap(0, m.mine|flags) {
 				return w, 0, nil
 			}
+		case w == diedBit:
+			if m.word.CompareAndSwap(w, m.mine|diedBit|waitersBit) {
+				return w, 0, ErrOwnerDied
+			}
+		case owner == 0:
+			return w, 0, ErrDamaged
 		case !s.Alive(owner):
 			// Others may have slept on the word for as long as the owner lived.
 			if m.word.CompareAndSwap(w, m.mine|diedBit|waitersBit) {
@@ -191,14 +198,19 @@ func (m *Mutex) take(flags uint64) (w uint64, owner Owner, err error) {
 // Unlock gives the lock to whoever comes first. ErrNotOwner where this process
 // does not hold it.
 func (m *Mutex) Unlock() error {
+	return m.giveBack(brokenBit)
+}
+
+// giveBack unlocks, and leaves a lock in repair as repair says.
+func (m *Mutex) giveBack(repair uint64) error {
 	for {
 		w := m.word.Load()
 		if w&^(waitersBit|diedBit) != m.mine {
 			return m.notMine()
 		}
-		next, wake := uint64(0), 1
+		next, wake := uint64(0), m.wakes
 		if w&diedBit != 0 {
-			next, wake = brokenBit, word.All
+			next, wake = repair, word.All
 		}
 		if !m.word.CompareAndSwap(w, next) {
 			continue

@@ -2,6 +2,7 @@ package shmsync
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"time"
 
@@ -50,11 +51,18 @@ func (sl *Sleeper) Spin(done func() bool) bool { return sl.spin.Spin(done) }
 // others. Where there is no futex_waitv(2) (before Linux 5.16) a death, a
 // cancellation and a Close may be noticed 5 ms late.
 func (sl *Sleeper) Sleep(ctx context.Context, owner Owner, w *word.U32, old uint32) error {
+	owners := [1]Owner{owner}
+	return sl.SleepAll(ctx, owners[:], w, old)
+}
+
+// SleepAll is Sleep for what several participants may have, any of whom may end.
+// It sleeps on the words of 100 of them at most: the death of another is noticed
+// within Rearm.
+func (sl *Sleeper) SleepAll(ctx context.Context, owners []Owner, w *word.U32, old uint32) error {
 	s := sl.space
 	cancel := sl.cancel.Peek()
 	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, sl.interrupt)
-		defer stop()
+		defer afterFunc(ctx, sl.interrupt)()
 	}
 	// After the word was read and interrupt is called for: nothing is missed.
 	if err := ctx.Err(); err != nil {
@@ -64,14 +72,16 @@ func (sl *Sleeper) Sleep(ctx context.Context, owner Owner, w *word.U32, old uint
 		return fs.ErrClosed
 	}
 	began := now()
-	timedOut, err := sl.sleep(owner, word.Wait{Word: w, Value: old}, word.Wait{Word: &sl.cancel, Value: cancel})
+	timedOut, err := sl.sleep(owners, word.Wait{Word: w, Value: old}, word.Wait{Word: &sl.cancel, Value: cancel})
 	sl.spin.Slept(time.Duration(now() - began))
 	if err != nil {
 		return err
 	}
-	if owner != 0 && owner != s.self && (timedOut || s.Marked(owner)) {
-		if _, err := s.Examine(owner); err != nil {
-			return err
+	for _, owner := range owners {
+		if owner != 0 && owner != s.self && (timedOut || s.Marked(owner)) {
+			if _, err := s.Examine(owner); err != nil {
+				return err
+			}
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -84,25 +94,44 @@ func (sl *Sleeper) Sleep(ctx context.Context, owner Owner, w *word.U32, old uint
 }
 
 // sleep is one sleep in the kernel.
-func (sl *Sleeper) sleep(owner Owner, w, cancel word.Wait) (timedOut bool, err error) {
-	s := sl.space
-	if owner == 0 || owner == s.self {
-		return word.Sleep(Rearm, w, cancel)
+func (sl *Sleeper) sleep(owners []Owner, w, cancel word.Wait) (timedOut bool, err error) {
+	s, limit := sl.space, Rearm
+	var few [4]word.Wait
+	on := append(few[:0], w, cancel)
+	for _, owner := range owners {
+		if owner == 0 || owner == s.self || len(on) > mostLives {
+			continue
+		}
+		if !s.Alive(owner) {
+			return false, nil
+		}
+		live := &s.slot(owner.Slot()).live
+		mark := live.Load()
+		if mark&diedMark != 0 {
+			// Its process is ending. There is no word for its end: look again soon.
+			limit = examineAgain
+			continue
+		}
+		on = append(on, word.Wait{Word: live, Value: mark})
 	}
-	if !s.Alive(owner) {
-		return false, nil
-	}
-	live := &s.slot(owner.Slot()).live
-	mark := live.Load()
-	if mark&diedMark != 0 {
-		// Its process is ending. There is no word for its end: look again soon.
-		return word.Sleep(examineAgain, w, cancel)
-	}
-	timedOut, err = word.Sleep(Rearm, w, cancel, word.Wait{Word: live, Value: mark})
-	if err == nil && !timedOut && live.Load()&diedMark != 0 {
-		err = word.Wake(live, word.All)
+	timedOut, err = word.Sleep(limit, on...)
+	for _, live := range on[2:] {
+		if live.Word.Load()&diedMark != 0 {
+			err = errors.Join(err, word.Wake(live.Word, word.All))
+		}
 	}
 	return timedOut, err
+}
+
+// mostLives is how many owners' words one sleep is on.
+const mostLives = 100
+
+// afterFunc is context.AfterFunc, without a goroutine where ctx can call f itself.
+func afterFunc(ctx context.Context, f func()) (stop func() bool) {
+	if c, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
+		return c.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 // interrupt ends a sleep.
