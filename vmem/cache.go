@@ -28,43 +28,48 @@ func (o *Object) page(index uint64, advice vmFlags) (f *frame, missed bool, err 
 		return f, false, nil
 	}
 	if o.store == nil {
-		f, err := o.m.zeroFrame(Event{Object: o, Off: int64(index) << pageShift})
-		if err != nil {
-			return nil, true, err
+		if f, err = o.m.zeroFrame(Event{Object: o, Off: int64(index) << pageShift}); err == nil {
+			o.add(f, index)
 		}
-		o.add(f, index)
-		return f, true, nil
+		return f, true, err
 	}
-	first, n := o.window(index, advice)
-	var wanted *frame
+	first, n, err := o.window(index, advice)
+	if err != nil {
+		return nil, true, err
+	}
+	f, err = o.load(index)
+	if err != nil {
+		return nil, true, err
+	}
+	if f.state == StatePoisoned {
+		return nil, true, &storeError{f.err}
+	}
+	f.held++
+	defer func() { f.held-- }()
 	for i := first; i < first+uint64(n) && i < o.end(); i++ {
-		if i != index && o.pages[i] != nil {
+		if o.pages[i] != nil {
 			continue
 		}
-		f, err := o.load(i)
-		if i == index {
-			if err != nil {
-				return nil, true, err
-			}
-			wanted = f
-			wanted.held++
-			defer func() { wanted.held-- }()
-		} else if err != nil && wanted != nil {
-			break // read-ahead is a hint
+		switch _, err := o.load(i); err {
+		case nil:
+		case ENOMEM: // enough: read-ahead is a hint
+			return f, true, nil
+		default:
+			return nil, true, err
 		}
 	}
-	if wanted.state == StatePoisoned {
-		return nil, true, &storeError{wanted.err}
-	}
-	return wanted, true, nil
+	return f, true, nil
 }
 
 // window says what is read when the page at index is missed: the block around
 // it, what follows it where the area is read in sequence, or it alone.
-func (o *Object) window(index uint64, advice vmFlags) (first uint64, n int) {
+func (o *Object) window(index uint64, advice vmFlags) (first uint64, n int, err error) {
 	if o.m.Choose.ReadAhead != nil {
-		if first, n, ok := o.m.Choose.ReadAhead(o, index); ok && first <= index && index-first < uint64(n) {
-			return first, n
+		if first, n, ok := o.m.Choose.ReadAhead(o, index); ok {
+			if first > index || n < 1 || index-first >= uint64(n) {
+				return 0, 0, ErrChoice
+			}
+			return first, n, nil
 		}
 	}
 	n = o.m.cfg.ReadAhead
@@ -73,11 +78,11 @@ func (o *Object) window(index uint64, advice vmFlags) (first uint64, n int) {
 	}
 	switch {
 	case advice&vmRandom != 0:
-		return index, 1
+		return index, 1, nil
 	case advice&vmSequential != 0:
-		return index, n
+		return index, n, nil
 	}
-	return index - min(index, uint64(n)/2), n
+	return index - min(index, uint64(n)/2), n, nil
 }
 
 // load reads a page from the Store into a frame of its own; into its old one if

@@ -82,9 +82,7 @@ func (p *Process) Madvise(addr Addr, n uint64, advice Advice) error {
 
 // adviseFlags changes the flags of a part of an area.
 func (p *Process) adviseFlags(a *area, start, end Addr, advice Advice) error {
-	switch {
-	case advice == AdviceWipeOnFork && (a.file != nil || a.flags&vmShared != 0),
-		(advice == AdviceDoFork || advice == AdviceDoDump) && a.flags&vmSpecial != 0:
+	if advice == AdviceWipeOnFork && a.file != nil {
 		return EINVAL
 	}
 	change := flagAdvice[advice]
@@ -144,14 +142,14 @@ func (p *Process) giveBack(start, end Addr) {
 }
 
 // DropFree takes a page back that MADV_FREE gave, as a kernel does under
-// pressure: it reads as zeros. It answers ErrChoice for a page that was not
-// given or was written to since.
+// pressure: it reads as zeros, to everybody who showed it. It answers ErrChoice
+// for a page that was not given or was written to since.
 func (p *Process) DropFree(addr Addr) error {
 	e := p.table.lookup(addr)
 	if e == nil || e.frame == nil || !e.frame.lazy {
 		return ErrChoice
 	}
-	p.hide(addr.floor(), e)
+	p.m.hideEverywhere(e.frame)
 	return nil
 }
 
@@ -180,7 +178,7 @@ func (p *Process) populateAll(start, end Addr, advice Advice) error {
 		switch {
 		case a == nil:
 			return ENOMEM
-		case a.flags&need == 0 || a.flags&vmSpecial != 0:
+		case a.flags&need == 0:
 			return EINVAL
 		}
 		to := min(a.end, end)

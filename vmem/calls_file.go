@@ -48,10 +48,7 @@ func (p *Process) rangeOK(f *File, need Mode, buf Addr, n uint64, off int64) err
 // userCopy moves bytes between a page of an object and a process's memory.
 func (p *Process) userCopy(a Addr, chunk []byte, how access) (int, error) {
 	n, err := p.copyPages(a, chunk, how)
-	if _, fault := err.(*Fault); fault {
-		err = EFAULT
-	}
-	return n, err
+	return n, inCall(err)
 }
 
 // read hands the bytes of [off, off+n) that are before the end to put, a page

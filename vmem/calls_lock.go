@@ -52,10 +52,13 @@ func (p *Process) lock(addr Addr, n uint64, how vmFlags) error {
 	start, length := addr.floor(), uint64((Addr(n) + addr - addr.floor()).ceil())
 	end := start + Addr(length)
 	if !p.mayLockMore(length) {
-		var already uint64
-		for _, a := range p.in(start, end) {
+		already, to := uint64(0), end
+		if end < start {
+			to = p.m.cfg.High
+		}
+		for _, a := range p.in(start, to) {
 			if a.flags&vmLocked != 0 {
-				already += pages(max(a.start, start), min(a.end, end))
+				already += pages(max(a.start, start), min(a.end, to))
 			}
 		}
 		if length>>pageShift+p.locked-already > p.Limits.MemLock>>pageShift {
@@ -71,7 +74,7 @@ func (p *Process) lock(addr Addr, n uint64, how vmFlags) error {
 	for _, a := range p.in(start, end) {
 		switch err := p.populate(a, max(a.start, start), min(a.end, end)); err {
 		case nil:
-		case EFAULT:
+		case EFAULT: // POSIX has it so
 			return ENOMEM
 		case ENOMEM:
 			return EAGAIN
@@ -111,7 +114,7 @@ func (p *Process) setLock(start, end Addr, how vmFlags) error {
 
 func (p *Process) lockPart(a *area, start, end Addr, how vmFlags) error {
 	flags := a.flags&^vmLockFlags | how
-	if flags == a.flags || a.flags&vmSpecial != 0 {
+	if flags == a.flags {
 		return nil
 	}
 	_, err := p.modify(a, start, end, flags, p.m.cfg.MaxAreas)
@@ -172,7 +175,7 @@ func (p *Process) lockAll(how vmFlags) {
 // writable one is written to, so that its pages are its own. It answers EFAULT
 // where a page can't be had.
 func (p *Process) populate(a *area, start, end Addr) error {
-	if a.flags&vmOnFault != 0 || a.flags&vmSpecial != 0 {
+	if a.flags&vmOnFault != 0 {
 		return nil
 	}
 	if a.flags&vmAccess == 0 {
@@ -192,10 +195,8 @@ func (p *Process) faultIn(start, end Addr, how access) error {
 		if e != nil && e.allows(how) {
 			continue
 		}
-		if _, err := p.fault(at, how); err == ENOMEM {
-			return ENOMEM
-		} else if err != nil {
-			return EFAULT
+		if _, err := p.fault(at, how); err != nil {
+			return inCall(err)
 		}
 	}
 	return nil

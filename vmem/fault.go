@@ -84,6 +84,14 @@ func (p *Process) touch(a Addr, how access) (*frame, error) {
 	return e.frame, nil
 }
 
+// inCall is a fault as a call tells it that met it: EFAULT.
+func inCall(err error) error {
+	if _, ok := err.(*Fault); ok {
+		return EFAULT
+	}
+	return err
+}
+
 func (p *Process) segv(a Addr, c Code) error {
 	p.m.tell(Event{Kind: FaultSegv, Process: p, Addr: a})
 	return &Fault{Signal: SIGSEGV, Code: c, Addr: a}
@@ -221,10 +229,10 @@ func (p *Process) objectPage(ar *area, a Addr, how access) error {
 		return p.bus(a, nil)
 	}
 	f, missed, err := o.page(index, ar.flags)
-	if err == ENOMEM {
-		return err
+	if failed, ok := err.(*storeError); ok {
+		return p.bus(a, failed.cause)
 	} else if err != nil {
-		return p.bus(a, err)
+		return err
 	}
 	ev := Event{Kind: FaultMinor, Process: p, Addr: at, Object: o, Off: f.off(), Frame: f.number}
 	if missed && o.store != nil {
@@ -240,7 +248,7 @@ func (p *Process) objectPage(ar *area, a Addr, how access) error {
 	case missed:
 		p.show(at, f, ar.entryBits(o))
 	default:
-		p.mapAround(ar, a)
+		return p.mapAround(ar, a)
 	}
 	return nil
 }
@@ -258,11 +266,13 @@ func (ar *area) entryBits(o *Object) Bits {
 // mapAround fills the entry of a, whose page is in memory, and the empty ones
 // beside it whose pages are too: the next access to them is no fault. The block
 // is aligned, of a power of two, and ends with the area and its lowest level.
-func (p *Process) mapAround(ar *area, a Addr) {
+func (p *Process) mapAround(ar *area, a Addr) error {
 	n := p.m.cfg.FaultAround
 	if p.m.Choose.FaultAround != nil {
-		if chosen, ok := p.m.Choose.FaultAround(p, a); ok && chosen > 0 && chosen <= fanout && chosen&(chosen-1) == 0 {
-			n = chosen
+		if chosen, ok := p.m.Choose.FaultAround(p, a); ok {
+			if n = chosen; n < 1 || n > fanout || n&(n-1) != 0 {
+				return ErrChoice
+			}
 		}
 	}
 	o := ar.file.object
@@ -277,4 +287,5 @@ func (p *Process) mapAround(ar *area, a Addr) {
 			p.show(at, f, ar.entryBits(o))
 		}
 	}
+	return nil
 }

@@ -28,7 +28,6 @@ const (
 	vmNoReserve                      // MAP_NORESERVE
 	vmNoHuge                         // MAP_STACK: no huge pages, which there are none of here anyway
 	vmAccount                        // counted as memory that may be needed
-	vmSpecial                        // the kernel's own: never locked, merged, moved
 
 	vmAccess    = vmRead | vmWrite | vmExec
 	vmLockFlags = vmLocked | vmOnFault
@@ -165,7 +164,7 @@ func (s *space) cut(a Addr) {
 // of the same file, and alike in everything else.
 func follows(a, b *area) bool {
 	return a != nil && b != nil && a.end == b.start && a.flags == b.flags && a.file == b.file &&
-		a.page(a.end-1)+1 == b.pgoff && a.flags&vmSpecial == 0
+		a.page(a.end-1)+1 == b.pgoff
 }
 
 // akin tells whether an area that was there can take in one that comes: if
