@@ -26,6 +26,13 @@ func main() {
 		serve(os.Args[2])
 		return
 	}
+	if len(os.Args) == 5 && os.Args[1] == receiveArg {
+		if err := receive(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench receiver:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var s settings
 	flag.IntVar(&s.rounds, "rounds", 31, "how often every row runs")
 	flag.IntVar(&s.slowRounds, "slowrounds", 11, "the same for the tables of -slow")
@@ -108,6 +115,9 @@ func entries() []entry {
 		{"view4k", false, quick(look4K)},
 		{"two16", false, quick(both16)},
 		{"two4k", false, quick(both4K)},
+		{"oneway64", false, wide(func(string) (table, error) { return oneWay(64, 8192) })},
+		{"oneway4k", false, wide(func(string) (table, error) { return oneWay(4096, 1024) })},
+		{"oneway1m", false, wide(func(string) (table, error) { return oneWay(1<<20, 16) })},
 		{"gib16", true, wide(read16G)},
 		{"gib4k", true, wide(read4KG)},
 		{"gibview", true, wide(look4KG)},

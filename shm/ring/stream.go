@@ -351,12 +351,16 @@ func (w *StreamWriter) Wait(ctx context.Context) error {
 	}, ErrFull)
 }
 
+// writePiece is how much Write publishes at once: so that a reader copies while
+// more is being written, and out of the processors' caches.
+const writePiece = 64 << 10
+
 // Write writes all of p, and waits while the stream is full. On error it answers
 // how many bytes the reader will get. It notifies by itself, and not a reader that
 // wants a bell.
 func (w *StreamWriter) Write(ctx context.Context, p []byte) (n int, err error) {
 	for n < len(p) {
-		b, err := w.TryReserve(len(p) - n)
+		b, err := w.TryReserve(min(len(p)-n, writePiece))
 		if err == ErrFull {
 			err = w.Wait(ctx)
 			if err == nil {
