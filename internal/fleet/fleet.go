@@ -119,3 +119,13 @@ func (f *Fleet) Launch(w *model.World) {
 func (f *Fleet) Gone(p *model.Process) bool {
 	return p.Dead() && !f.held[f.ships[p].Self().Slot()].Load()
 }
+
+// Ship is the participant that Crew has joined to a slot.
+func (f *Fleet) Ship(slot int) *shmsync.Space {
+	for _, s := range f.ships {
+		if s.Self().Slot() == slot {
+			return s
+		}
+	}
+	return nil
+}

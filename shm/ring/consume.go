@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"runtime"
 
 	"github.com/memwright/mmap/shm/shmsync"
 )
@@ -97,7 +98,9 @@ func (v *Record) Release() error {
 		}
 	}
 	v.c, v.bytes = nil, nil
-	return r.writers.ring()
+	err := r.writers.ring()
+	runtime.KeepAlive(r.space)
+	return err
 }
 
 // Return gives the record back unread: it comes again, to this consumer or

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"runtime"
 
 	"github.com/memwright/mmap/internal/word"
 	"github.com/memwright/mmap/shm/shmsync"
@@ -68,10 +69,18 @@ func (v *Reservation) end(w record) error {
 	if !p.r.state(v.at).CompareAndSwap(uint64(v.rec), uint64(w)) {
 		return fmt.Errorf("%w: the record at %d is not what was claimed", ErrCorrupt, v.at)
 	}
+	if w.state() == done || p.r.Delivery != ToOne {
+		// Room: the record may be the one that head stood at.
+		if err := p.r.writers.ring(); err != nil {
+			return err
+		}
+	}
 	if p.quiet {
 		return nil
 	}
-	return p.r.readers.ring()
+	err := p.r.readers.ring()
+	runtime.KeepAlive(p.r.space)
+	return err
 }
 
 // shorten makes the record at i one of n bytes. Slots that it needs no more become

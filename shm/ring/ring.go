@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/bits"
+	"runtime"
 	"time"
 
 	"github.com/memwright/mmap/internal/word"
@@ -222,7 +223,9 @@ func (s *seat) leave() error {
 		return fs.ErrClosed
 	}
 	s.closed = true
-	return s.r.clear(s.number, s.r.space.Self())
+	err := s.r.clear(s.number, s.r.space.Self())
+	runtime.KeepAlive(s.r.space) // which holds the memory: this may be its last use
+	return err
 }
 
 // wait returns when try answers something else than again, or ctx ends. try also

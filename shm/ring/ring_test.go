@@ -15,18 +15,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/memwright/mmap/internal/fleet"
 	"github.com/memwright/mmap/internal/testenv"
 )
 
 // makeRing is a ring on a new heap, as its first participant sees it.
-func makeRing(t testing.TB, o Options) (*heap, *Ring) {
+func makeRing(t testing.TB, o Options) (*harbour, *Ring) {
 	t.Helper()
 	size, err := o.Size()
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHeap(size)
-	r, err := Create(h.join(t), tableBytes, o)
+	h := newHarbour(t, size)
+	r, err := Create(h.join(), fleet.Data, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,9 +35,9 @@ func makeRing(t testing.TB, o Options) (*heap, *Ring) {
 }
 
 // another is the same ring as a new participant sees it.
-func (h *heap) another(t testing.TB, o Options) *Ring {
+func (h *harbour) another(t testing.TB, o Options) *Ring {
 	t.Helper()
-	r, err := Open(h.join(t), tableBytes, o)
+	r, err := Open(h.join(), fleet.Data, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,16 +105,16 @@ func TestShapes(t *testing.T) {
 	if got := r.Options(); got != (Options{Slots: 4, SlotBytes: 16, Seats: 32, Blocks: 2, BlockBytes: 100}) || r.Longest() != 100 {
 		t.Errorf("%+v", got)
 	}
-	s := h.join(t)
+	s := h.join()
 	for _, o := range []Options{{Delivery: ToAll}, {Slots: 8}, {Type: 1}} {
-		if _, err := Open(s, tableBytes, o); !errors.Is(err, fs.ErrInvalid) {
+		if _, err := Open(s, fleet.Data, o); !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("opened as %+v: %v", o, err)
 		}
 	}
-	if _, err := Open(s, tableBytes+1, Options{}); !errors.Is(err, fs.ErrInvalid) {
+	if _, err := Open(s, fleet.Data+1, Options{}); !errors.Is(err, fs.ErrInvalid) {
 		t.Errorf("at an odd offset: %v", err)
 	}
-	if _, err := Open(s, tableBytes+lineBytes, Options{}); !errors.Is(err, ErrCorrupt) {
+	if _, err := Open(s, fleet.Data+lineBytes, Options{}); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("where no ring stands: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"math/bits"
+	"runtime"
 
 	"github.com/memwright/mmap/internal/word"
 	"github.com/memwright/mmap/shm/shmsync"
@@ -213,6 +214,7 @@ func (e *streamSide) shut() error {
 	}
 	e.closed = true
 	e.us.position.Store(e.position | closedBit)
+	runtime.KeepAlive(e.space)
 	return nil
 }
 
@@ -230,7 +232,9 @@ func (e *streamSide) Notify() (ring bool, err error) {
 	case WakeBell:
 		return true, nil
 	}
-	return false, word.Wake(e.them.wake, word.All)
+	err = word.Wake(e.them.wake, word.All)
+	runtime.KeepAlive(e.space)
+	return false, err
 }
 
 // Arm says how the next Notify of the other side shall wake this one. After Arm

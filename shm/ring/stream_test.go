@@ -10,22 +10,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/memwright/mmap/internal/fleet"
 	"github.com/memwright/mmap/internal/testenv"
 )
 
 // newStreamPair is both sides of a stream of n bytes, each of a participant of its own.
-func newStreamPair(t testing.TB, n int) (*heap, *StreamWriter, *StreamReader) {
+func newStreamPair(t testing.TB, n int) (*harbour, *StreamWriter, *StreamReader) {
 	t.Helper()
 	size, err := StreamSize(n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHeap(size)
-	a, err := CreateStream(h.join(t), tableBytes, n)
+	h := newHarbour(t, size)
+	a, err := CreateStream(h.join(), fleet.Data, n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := OpenStream(h.join(t), tableBytes)
+	b, err := OpenStream(h.join(), fleet.Data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +112,7 @@ func readAll(t *testing.T, r *StreamReader) (all []byte, err error) {
 
 func TestStreamSidesAreTakenOnce(t *testing.T) {
 	h, w, r := newStreamPair(t, 64)
-	s, err := OpenStream(h.join(t), tableBytes)
+	s, err := OpenStream(h.join(), fleet.Data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,13 +273,13 @@ func TestStreamHostilePositions(t *testing.T) {
 		t.Errorf("a tail that goes back: %v", err)
 	}
 	for _, n := range []uint64{0, 63, 96, 128, 1 << 40, 1 << 63} {
-		words(h.bytes, tableBytes, 2)[1].Store(n)
-		if _, err := OpenStream(h.join(t), tableBytes); !errors.Is(err, ErrCorrupt) {
+		words(h.Bytes(), fleet.Data, 2)[1].Store(n)
+		if _, err := OpenStream(h.join(), fleet.Data); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("a stream of %d bytes in a place for 64: %v", n, err)
 		}
 	}
-	words(h.bytes, tableBytes, 2)[0].Store(0)
-	if _, err := OpenStream(h.join(t), tableBytes); !errors.Is(err, ErrCorrupt) {
+	words(h.Bytes(), fleet.Data, 2)[0].Store(0)
+	if _, err := OpenStream(h.join(), fleet.Data); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("no magic: %v", err)
 	}
 }

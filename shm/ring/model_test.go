@@ -1,0 +1,541 @@
+//go:build steps
+
+package ring
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/memwright/mmap/internal/fleet"
+	"github.com/memwright/mmap/internal/model"
+	"github.com/memwright/mmap/internal/testenv"
+	"github.com/memwright/mmap/shm/shmsync"
+)
+
+// explore runs a model without deaths and with one, through all orders within a
+// few preemptions, and at random with two deaths. MMAP_MODEL_RUNS makes it longer:
+// one more preemption each, and so many runs at most.
+func explore(t *testing.T, build func(v *voyage)) {
+	t.Helper()
+	more, most := 0, 2500
+	if s := os.Getenv("MMAP_MODEL_RUNS"); s != "" {
+		var err error
+		if most, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+		more = 1
+	}
+	make := func(w *model.World) {
+		v := &voyage{t: t, w: w, begun: map[byte]bool{}, committed: map[byte]bool{}, fresh: map[byte]int{}, again: map[byte]int{}, released: map[byte]bool{}}
+		build(v)
+		v.f.Launch(w)
+		w.Check(func() error {
+			if w.Crashes() == 0 && w.TimedOut() > 0 {
+				return errors.New("a wake-up was lost")
+			}
+			return nil
+		})
+	}
+	n := model.Explore(t, model.Options{Preemptions: 2 + more, Runs: most}, make)
+	m := model.Explore(t, model.Options{Preemptions: 1 + more, Crashes: 1, Runs: most}, make)
+	k := model.Explore(t, model.Options{Random: true, Crashes: 2, Runs: min(most, 1500+more*most), Seed: testenv.Seed(t)}, make)
+	t.Logf("%d schedules without a death, %d with one, %d at random", n, m, k)
+}
+
+// A voyage is one run of a model, and what its processes have done by their own
+// account. A record's bytes all are its id.
+type voyage struct {
+	t *testing.T
+	w *model.World
+	f *fleet.Fleet
+	r *Ring // as somebody sees it who takes no steps and does not die
+
+	begun     map[byte]bool // Commit was called
+	committed map[byte]bool // Commit has returned
+	fresh     map[byte]int  // deliveries not marked as again
+	again     map[byte]int  // and marked
+	released  map[byte]bool // Release has returned
+}
+
+// ring makes the ring, in which slot 0 is v.r's.
+func (v *voyage) ring(o Options) {
+	size, err := o.Size()
+	ok(v.t, err)
+	v.f = fleet.New(v.t, 8, size)
+	v.r = must[*Ring](v.t)(Create(v.f.Join(0), fleet.Data, o))
+}
+
+// crew adds a process that has the ring open.
+func (v *voyage) crew(name string, slot int, seated func(r *Ring) (run func())) {
+	var run func()
+	v.f.Crew(v.w, name, slot, func(*model.Process, *shmsync.Space) { run() })
+	// Crew has joined; the ring is opened for it before it takes its first step.
+	run = seated(must[*Ring](v.t)(Open(v.f.Ship(slot), fleet.Data, v.r.Options())))
+}
+
+// weary is the context of those who wait where somebody may die. It ends when
+// time has passed in vain often enough.
+type weary struct {
+	context.Context
+	w *model.World
+}
+
+func (c weary) Done() <-chan struct{} { return nil }
+func (c weary) Err() error {
+	if c.w.TimedOut() > 12 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+func (v *voyage) ctx() context.Context { return weary{context.Background(), v.w} }
+
+// send sends a record. It reports whether it should go on.
+func (v *voyage) send(p *Producer, id byte, n int) bool {
+	res, err := p.Reserve(v.ctx(), n)
+	if errors.Is(err, context.DeadlineExceeded) && v.w.Crashes() > 0 {
+		return false
+	}
+	if err != nil {
+		v.w.Failf("reserve %d: %v", id, err)
+		return false
+	}
+	for i := range res.Bytes() {
+		res.Bytes()[i] = id
+	}
+	v.begun[id] = true
+	if err := res.Commit(n); err != nil {
+		v.w.Failf("commit %d: %v", id, err)
+		return false
+	}
+	v.committed[id] = true
+	return true
+}
+
+// took notes that a record has come.
+func (v *voyage) took(rec *Record) (id byte) {
+	b := rec.Bytes()
+	if len(b) == 0 {
+		v.w.Failf("a record without bytes")
+		return 0
+	}
+	for _, x := range b {
+		if x != b[0] {
+			v.w.Failf("a torn record: %v", b)
+		}
+	}
+	switch id = b[0]; {
+	case !v.begun[id]:
+		v.w.Failf("record %d came before its commit", id)
+	case v.released[id]:
+		v.w.Failf("record %d came after its release", id)
+	case rec.Redelivered():
+		if v.w.Crashes() == 0 {
+			v.w.Failf("record %d is marked, and nobody died", id)
+		}
+		v.again[id]++
+	case v.fresh[id] > 0:
+		v.w.Failf("record %d came twice", id)
+	default:
+		v.fresh[id]++
+	}
+	return id
+}
+
+func (v *voyage) release(rec *Record, id byte) {
+	if err := rec.Release(); err != nil {
+		v.w.Failf("release %d: %v", id, err)
+		return
+	}
+	v.released[id] = true
+}
+
+// receive takes up to n records.
+func (v *voyage) receive(c *Consumer, n int) {
+	for range n {
+		rec, err := c.Next(v.ctx())
+		switch {
+		case err == io.EOF:
+			return
+		case errors.Is(err, context.DeadlineExceeded) && v.w.Crashes() > 0:
+			for id := range v.committed {
+				if v.fresh[id]+v.again[id] == 0 {
+					v.w.Failf("a consumer waited in vain, and record %d was there", id)
+				}
+			}
+			return
+		case err != nil:
+			v.w.Failf("next: %v", err)
+			return
+		}
+		v.release(&rec, v.took(&rec))
+	}
+}
+
+// settled wants, at the end, every record to have come or to come to a newcomer,
+// and then the whole ring to be free.
+func (v *voyage) settled() {
+	v.w.Check(func() error {
+		r := v.r
+		c, err := r.NewConsumer()
+		if err != nil {
+			return err
+		}
+		for {
+			rec, err := c.TryNext()
+			if err == ErrEmpty || err == io.EOF {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			v.release(&rec, v.took(&rec))
+		}
+		for id := range v.committed {
+			if v.fresh[id]+v.again[id] == 0 {
+				return fmt.Errorf("record %d is lost", id)
+			}
+		}
+		p, err := r.NewProducer()
+		if err != nil {
+			return err
+		}
+		for i := range 3 * r.Slots {
+			if err := p.TrySend(nil); err == io.ErrClosedPipe {
+				break
+			} else if err != nil {
+				return fmt.Errorf("record %d after all: %v; head %d, next %d, tail %d", i, err, r.head.Load(), r.next.Load(), r.tail.Load())
+			}
+			rec, err := c.TryNext()
+			if err != nil {
+				return fmt.Errorf("next after all: %v; head %d, next %d, tail %d", err, r.head.Load(), r.next.Load(), r.tail.Load())
+			}
+			if err := rec.Release(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// TestModelClaim: two producers claim, one record each shortened at its commit, and
+// one through the ring's end.
+func TestModelClaim(t *testing.T) {
+	explore(t, func(v *voyage) {
+		v.ring(Options{Slots: 8, SlotBytes: 8, Seats: 6})
+		for i := range 2 {
+			v.crew(fmt.Sprint("p", i), 1+i, func(r *Ring) func() {
+				p := producer(t, r)
+				return func() {
+					res, err := p.Reserve(v.ctx(), 16)
+					if err != nil {
+						v.w.Failf("reserve: %v", err)
+						return
+					}
+					id := byte(10 * (1 + i))
+					for j := range 8 {
+						res.Bytes()[j] = id
+					}
+					v.begun[id] = true
+					if err := res.Commit(8); err != nil {
+						v.w.Failf("commit: %v", err)
+					}
+					v.committed[id] = true
+					v.send(p, id+1, 8)
+				}
+			})
+		}
+		v.settled()
+	})
+}
+
+// TestModelTake: two consumers share three records.
+func TestModelTake(t *testing.T) {
+	explore(t, func(v *voyage) {
+		v.ring(Options{Slots: 4, SlotBytes: 8, Seats: 6})
+		p := producer(t, v.r)
+		for id := range byte(3) {
+			v.send(p, id+1, 8)
+		}
+		ok(t, p.End(t.Context()))
+		for i := range 2 {
+			v.crew(fmt.Sprint("c", i), 1+i, func(r *Ring) func() {
+				c := consumer(t, r)
+				return func() { v.receive(c, 3) }
+			})
+		}
+		v.settled()
+	})
+}
+
+// TestModelWait: a producer waits for room, and a consumer for records.
+func TestModelWait(t *testing.T) {
+	explore(t, func(v *voyage) {
+		v.ring(Options{Slots: 4, SlotBytes: 8, Seats: 6})
+		v.crew("p", 1, func(r *Ring) func() {
+			p := producer(t, r)
+			return func() {
+				for id := range byte(3) {
+					if !v.send(p, id+1, 16) {
+						return
+					}
+				}
+			}
+		})
+		v.crew("c", 2, func(r *Ring) func() {
+			c := consumer(t, r)
+			return func() { v.receive(c, 3) }
+		})
+		v.settled()
+	})
+}
+
+// TestModelMany: two producers and two consumers, who come and go, in a ring of
+// four slots.
+func TestModelMany(t *testing.T) {
+	explore(t, func(v *voyage) {
+		v.ring(Options{Slots: 4, SlotBytes: 8, Seats: 6})
+		for i := range 2 {
+			v.crew(fmt.Sprint("p", i), 1+i, func(r *Ring) func() {
+				p := producer(t, r)
+				return func() {
+					v.send(p, byte(10+i), 8)
+					if err := p.Close(); err != nil {
+						v.w.Failf("close: %v", err)
+					}
+				}
+			})
+			v.crew(fmt.Sprint("c", i), 3+i, func(r *Ring) func() {
+				return func() {
+					c, err := r.NewConsumer()
+					if err != nil {
+						v.w.Failf("a consumer: %v", err)
+						return
+					}
+					v.receive(c, 1)
+				}
+			})
+		}
+		v.settled()
+	})
+}
+
+// TestModelLoan: two producers and one block.
+func TestModelLoan(t *testing.T) {
+	explore(t, func(v *voyage) {
+		v.ring(Options{Slots: 4, SlotBytes: 8, Seats: 6, Blocks: 1, BlockBytes: 40})
+		for i := range 2 {
+			v.crew(fmt.Sprint("p", i), 1+i, func(r *Ring) func() {
+				p := producer(t, r)
+				return func() { v.send(p, byte(10+i), 30) }
+			})
+		}
+		v.crew("c", 3, func(r *Ring) func() {
+			c := consumer(t, r)
+			return func() { v.receive(c, 2) }
+		})
+		v.settled()
+	})
+}
+
+// TestModelToAll: a producer that waits for the slower of two consumers, one of
+// which joins late, and every consumer that lives gets all from its first on.
+func TestModelToAll(t *testing.T) {
+	explore(t, func(v *voyage) {
+		v.ring(Options{Delivery: ToAll, Slots: 4, SlotBytes: 8, Seats: 6})
+		v.crew("p", 1, func(r *Ring) func() {
+			p := producer(t, r)
+			return func() {
+				for id := range byte(3) {
+					if !v.send(p, id+1, 16) {
+						return
+					}
+				}
+				if err := p.End(v.ctx()); err != nil && v.w.Crashes() == 0 {
+					v.w.Failf("end: %v", err)
+				}
+			}
+		})
+		listen := func(c *Consumer) {
+			var last byte
+			for {
+				rec, err := c.Next(v.ctx())
+				if err == io.EOF && last != 0 && last != 3 {
+					v.w.Failf("the last was %d", last)
+				}
+				if err == io.EOF || errors.Is(err, context.DeadlineExceeded) && v.w.Crashes() > 0 {
+					return
+				}
+				if err != nil {
+					v.w.Failf("next: %v", err)
+					return
+				}
+				id := rec.Bytes()[0]
+				if len(rec.Bytes()) != 16 || rec.Bytes()[15] != id || last != 0 && id != last+1 || !v.begun[id] {
+					v.w.Failf("%v came after %d", rec.Bytes(), last)
+				}
+				last = id
+				if err := rec.Release(); err != nil {
+					v.w.Failf("release: %v", err)
+				}
+			}
+		}
+		v.crew("early", 2, func(r *Ring) func() {
+			c := consumer(t, r)
+			return func() { listen(c) }
+		})
+		v.crew("late", 3, func(r *Ring) func() {
+			return func() {
+				c, err := r.NewConsumer()
+				if err != nil {
+					v.w.Failf("a consumer: %v", err)
+					return
+				}
+				listen(c)
+			}
+		})
+	})
+}
+
+// TestModelOverwrite: two producers overwrite what a reader reads, and it knows
+// how many it has missed.
+func TestModelOverwrite(t *testing.T) {
+	explore(t, func(v *voyage) {
+		v.ring(Options{Delivery: Overwrite, Slots: 4, SlotBytes: 8, Seats: 6})
+		sent := 0
+		for i := range 2 {
+			v.crew(fmt.Sprint("p", i), 1+i, func(r *Ring) func() {
+				p := producer(t, r)
+				return func() {
+					for n := range 2 {
+						if err := p.Send(v.ctx(), binary.NativeEndian.AppendUint64(nil, uint64(0x0101010101010101*(2*i+n+1)))); err != nil {
+							if v.w.Crashes() == 0 {
+								v.w.Failf("send: %v", err)
+							}
+							return
+						}
+						sent++
+					}
+					// A longer one, over several of the others.
+					if err := p.Send(v.ctx(), []byte("................")); err != nil && v.w.Crashes() == 0 {
+						v.w.Failf("send: %v", err)
+					}
+					sent++
+				}
+			})
+		}
+		rd := must[*Reader](t)(v.r.NewReader())
+		got := 0
+		read := func() bool {
+			b := make([]byte, 16)
+			n, err := rd.TryRecv(b)
+			if err == ErrEmpty {
+				return false
+			}
+			if err != nil {
+				v.w.Failf("read: %v", err)
+				return false
+			}
+			for _, x := range b[:n] {
+				if x != b[0] || n == 16 != (x == '.') {
+					v.w.Failf("a torn record: %v", b[:n])
+				}
+			}
+			got++
+			return true
+		}
+		v.f.Crew(v.w, "r", 3, func(*model.Process, *shmsync.Space) {
+			for range 3 {
+				read()
+			}
+		})
+		v.w.Check(func() error {
+			if err := v.r.repair(true); err != nil {
+				return err
+			}
+			for read() {
+			}
+			// A producer that died may have committed one more than it told.
+			if all := got + int(rd.Lost()); all != sent && (v.w.Crashes() == 0 || all < sent || all > sent+v.w.Crashes()) {
+				return fmt.Errorf("%d records were read and %d lost, of %d", got, rd.Lost(), sent)
+			}
+			return nil
+		})
+	})
+}
+
+// TestModelStream: a writer that fills the stream and closes, and a reader.
+func TestModelStream(t *testing.T) {
+	explore(t, func(v *voyage) {
+		size, err := StreamSize(64)
+		ok(t, err)
+		v.f = fleet.New(t, 4, size)
+		must[*Stream](t)(CreateStream(v.f.Join(0), fleet.Data, 64))
+		sent, dead := 0, func() bool { return v.w.Crashes() > 0 }
+		message := func(from, n int) []byte {
+			b := make([]byte, n)
+			for i := range b {
+				b[i] = byte(from + i)
+			}
+			return b
+		}
+		v.f.Crew(v.w, "w", 1, func(_ *model.Process, s *shmsync.Space) {
+			st := must[*Stream](t)(OpenStream(s, fleet.Data))
+			w, err := st.Writer()
+			if err != nil {
+				v.w.Failf("writer: %v", err)
+				return
+			}
+			for range 2 {
+				n, err := w.Write(v.ctx(), message(sent, 50))
+				sent += n
+				if err != nil && !dead() {
+					v.w.Failf("write: %v", err)
+				}
+				if err != nil {
+					return
+				}
+			}
+			if err := w.Close(); err != nil {
+				v.w.Failf("close: %v", err)
+			}
+			w.Notify()
+		})
+		got := 0
+		v.f.Crew(v.w, "r", 2, func(_ *model.Process, s *shmsync.Space) {
+			st := must[*Stream](t)(OpenStream(s, fleet.Data))
+			r, err := st.Reader()
+			if err != nil {
+				v.w.Failf("reader: %v", err)
+				return
+			}
+			for {
+				b := make([]byte, 30)
+				n, err := r.Read(v.ctx(), b)
+				if string(b[:n]) != string(message(got, n)) {
+					v.w.Failf("got %v at %d", b[:n], got)
+				}
+				got += n
+				switch {
+				case err == nil:
+				case err == io.EOF && (got == 100 || dead()):
+					return
+				case dead() && (err == io.ErrUnexpectedEOF || err == context.DeadlineExceeded):
+					if got < sent {
+						v.w.Failf("%d bytes came of %d that were written", got, sent)
+					}
+					return
+				default:
+					v.w.Failf("read: %v", err)
+					return
+				}
+			}
+		})
+	})
+}
