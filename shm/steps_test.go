@@ -1,0 +1,15 @@
+//go:build !steps
+
+package shm_test
+
+import (
+	"testing"
+
+	"github.com/memwright/mmap/internal/testenv"
+)
+
+// TestSteps kills processes at every step, which needs the seam.
+func TestSteps(t *testing.T) {
+	need(t)
+	testenv.Tagged(t, "steps", "^TestKilled")
+}
