@@ -89,7 +89,10 @@ func (m *Mapping) readFile(p []byte, off int64) (n int, err error) {
 	}
 	start := clock()
 	n, err = sys.Pread(m.fd, p, at)
-	if 0 < n && n < len(p) && clock()-start > int64(slowCall) && m.readFailed(off+int64(n)) {
+	took := clock() - start
+	epoch.waited.Store(took)
+	tick()
+	if 0 < n && n < len(p) && took > int64(slowCall) && m.readFailed(off+int64(n)) {
 		err = sys.EIO
 	}
 	return max(n, 0), err

@@ -13,14 +13,17 @@ import (
 // presence is that belief: a bit for each page, in words of 64, in chunks that are
 // made when first needed. A belief is as old as its word's last look. Nobody
 // watches over it: every accessPeriod-th access by a seat reads the clock, and
-// when beliefPeriod has passed it starts a new epoch. Whoever comes to a word of
+// when the epoch's period has passed it starts a new one; so does whoever has had to
+// wait for a disk. Whoever comes to a word of
 // an older epoch looks at it again first: at the cost of one mincore where the
 // kernel tells the truth, or else by forgetting it. A look spans no more than a
 // word, since it takes up to 75 ns for a page that is not in the page table.
 //
-// A page that is evicted behind our back is still believed in for beliefPeriod,
+// A page that is evicted behind our back is still believed in for StalePeriod,
 // and for accessPeriod accesses of each seat if those last longer. That is the
 // bound for how long such faults can hold up others; after it, they are calls.
+// Where a look has found pages gone, and the disk is slow enough for that to
+// matter, epochs are of stalePeriodMin, and grow again while none is missed.
 type presence struct {
 	chunks atomic.Pointer[[]atomic.Pointer[chunk]]
 	truth  atomic.Int32 // 2 if mincore tells this mapping the truth, 1 if not, 0 unasked
@@ -41,8 +44,22 @@ const (
 	wordShift    = 6
 	wordPages    = 1 << wordShift
 	accessPeriod = 16
-	beliefPeriod = 100 * time.Millisecond
+
+	stalePeriodMin = 10 * time.Millisecond
+	slowWait       = time.Millisecond // shorter stalls are worth no more looks
 )
+
+// StalePeriod bounds for how long the guarded accesses touch a page as if it were
+// in memory after the kernel has evicted it. Such a touch is a page fault, and
+// holds up other goroutines.
+//
+// None begins later than StalePeriod after the eviction, except that the clock is
+// read only at every 16th access of a seat (eight for each processor, and 32 or more),
+// and whenever an access has waited for a disk by a call; fewer accesses than that can
+// come later. Each lasts for as long as the kernel takes to bring a page in. A goroutine that becomes ready waits for those on
+// its processor: with G goroutines that access such pages, GOMAXPROCS P, and F for
+// bringing one page in, F*ceil(G/P) longer than if they had called os.File.ReadAt.
+const StalePeriod = 100 * time.Millisecond
 
 var clockStart = time.Now()
 
@@ -53,12 +70,15 @@ func clock() int64 { return int64(time.Since(clockStart)) }
 var epoch struct {
 	n       atomic.Uint32
 	renewed atomic.Int64 // when it began, by clock
+	period  atomic.Int64 // how long it lasts
+	waited  atomic.Int64 // how long the last call lasted that had to wait for a disk
 }
 
 // tick is called by every accessPeriod-th access.
 func tick() {
-	now, renewed := clock(), epoch.renewed.Load()
-	if now-renewed > int64(beliefPeriod) && epoch.renewed.CompareAndSwap(renewed, now) {
+	now, renewed, period := clock(), epoch.renewed.Load(), epoch.period.Load()
+	if now-renewed > period && epoch.renewed.CompareAndSwap(renewed, now) {
+		epoch.period.Store(min(max(2*period, int64(stalePeriodMin)), int64(StalePeriod)))
 		epoch.n.Add(1)
 	}
 }
@@ -198,6 +218,9 @@ func (m *Mapping) look(c *chunk, now uint32, w int) {
 	if m.presence.mincoreIsTrue(m) && m.mincore(m.area.base+uintptr(first)<<m.pageShift, n<<m.pageShift, vec[:]) == nil {
 		for i, v := range vec {
 			resident |= uint64(v&1) << i
+		}
+		if c.resident[i].Load()&^resident != 0 && epoch.waited.Load() > int64(slowWait) {
+			epoch.period.Store(int64(stalePeriodMin))
 		}
 	}
 	c.resident[i].And(resident)

@@ -126,7 +126,7 @@ func TestColdBytesAreReadByACall(t *testing.T) {
 }
 
 // TestBeliefsAreLookedAtAgain evicts pages that a mapping believes in. After
-// beliefPeriod and accessPeriod accesses it must have noticed.
+// StalePeriod and accessPeriod accesses it must have noticed.
 func TestBeliefsAreLookedAtAgain(t *testing.T) {
 	name := diskFile(t, 1<<20)
 	m := open(t, name, Options{Pattern: Random}) // or one fault would read the neighbours in again
@@ -151,12 +151,53 @@ func TestBeliefsAreLookedAtAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	evict(t, name)
-	time.Sleep(beliefPeriod + time.Millisecond)
+	time.Sleep(StalePeriod + time.Millisecond)
 	for range 8 * accessPeriod { // one of these looks at the clock
 		m.ReadAt(b[:], 0)
 	}
 	if n := readAll(); n < 250 {
 		t.Errorf("%d of 256 evicted pages were read by a call; the others are still believed to be in memory", n)
+	}
+}
+
+// TestEpochsAreShortWhilePagesAreLost evicts pages of a disk that is slow.
+func TestEpochsAreShortWhilePagesAreLost(t *testing.T) {
+	name := diskFile(t, 1<<20)
+	m := open(t, name, Options{Pattern: Random})
+	if !m.presence.mincoreIsTrue(m) {
+		testenv.Skip(t, "the kernel hides what is in memory")
+	}
+	var b [1]byte
+	read := func(off int64) {
+		t.Helper()
+		if _, err := m.ReadAt(b[:], off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := func() { epoch.renewed.Store(clock() - 2*int64(StalePeriod)) }
+	read(0)
+	for range 10 { // until epochs are long
+		old()
+		tick()
+	}
+	read(0)
+	if p := epoch.period.Load(); p != int64(StalePeriod) {
+		t.Errorf("while no page is lost, an epoch lasts %v", time.Duration(p))
+	}
+	if err := sys.Madvise(m.area.base, uintptr(m.area.span), sys.MADV_DONTNEED); err != nil {
+		t.Fatal(err)
+	}
+	evict(t, name)
+	before := epoch.n.Load()
+	old()
+	read(512 << 10) // waits for the disk
+	if n := epoch.n.Load() - before; n != 1 {
+		t.Errorf("an access that waited for the disk began %d epochs, want 1", n)
+	}
+	epoch.waited.Store(2 * int64(slowWait))
+	read(0) // finds that the page is gone
+	if p := epoch.period.Load(); p != int64(stalePeriodMin) {
+		t.Errorf("after a page was lost, an epoch lasts %v", time.Duration(p))
 	}
 }
 

@@ -118,6 +118,7 @@ type trial struct {
 	rows    []trialRow
 	over    bool // also show by how much the first figure exceeds that of the first row, in the same round
 	close   []func() error
+	notes   func(t *trial) []string // if not nil, what follows from the rows
 }
 
 type trialRow struct {
@@ -181,6 +182,12 @@ func (t *trial) print(w io.Writer) {
 			fmt.Fprintf(w, " %s |", spread(over))
 		}
 		fmt.Fprintln(w)
+	}
+	if t.notes == nil {
+		return
+	}
+	for _, line := range t.notes(t) {
+		fmt.Fprintf(w, "\n%s\n", line)
 	}
 }
 
