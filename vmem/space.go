@@ -113,17 +113,6 @@ func (s *space) in(start, end Addr) []*area {
 // free tells whether no area overlaps [start, end).
 func (s *space) free(start, end Addr) bool { return len(s.in(start, end)) == 0 }
 
-// covers tells whether areas cover [start, end) without a hole.
-func (s *space) covers(start, end Addr) bool {
-	for _, a := range s.in(start, end) {
-		if a.start > start {
-			return false
-		}
-		start = a.end
-	}
-	return start >= end
-}
-
 // count adds an area to the sums, or with sign -1 takes it out.
 func (s *space) count(a *area, sign uint64) {
 	n := a.pages() * sign
