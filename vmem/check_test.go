@@ -84,9 +84,9 @@ func check(m *Machine) error {
 // TestRandomPrograms runs calls and accesses with small random arguments, and
 // holds the machine to its invariants after each.
 func TestRandomPrograms(t *testing.T) {
-	programs := 300
+	programs := 80
 	if testing.Short() {
-		programs = 30
+		programs = 20
 	}
 	for seed := range programs {
 		r := rand.New(rand.NewPCG(uint64(seed), 4))
