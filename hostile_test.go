@@ -59,7 +59,7 @@ func TestHostileSurroundings(t *testing.T) {
 				testenv.Need(t, testenv.Nobody)
 			}
 			if row.filter != "" {
-				testenv.Need(t, seccomp)
+				testenv.Need(t, testenv.Seccomp)
 			}
 			dir := row.dir(t)
 			out := runBounded(t, testenv.Child{Name: "tour", Nobody: row.nobody, Env: []string{"DIR=" + dir, "FILTER=" + row.filter}})
@@ -70,12 +70,6 @@ func TestHostileSurroundings(t *testing.T) {
 	}
 }
 
-// seccomp is the right to filter one's own system calls.
-var seccomp = testenv.Feature{Name: "seccomp filters", Since: "3.17", Probe: func() error {
-	_, err := os.ReadFile("/proc/sys/kernel/seccomp/actions_avail")
-	return err
-}}
-
 var _ = testenv.Register("tour", func() {
 	if os.Getenv("FILTER") != "" {
 		if err := sys.RefuseRareCalls(); err != nil {
@@ -85,6 +79,8 @@ var _ = testenv.Register("tour", func() {
 		_, err := sys.Cachestat(0, 0, 0)
 		refused(err)
 		_, err = sys.Userfaultfd(true)
+		refused(err)
+		_, err = sys.PreadNow(0, nil, 0)
 		refused(err)
 		refused(sys.Madvise(0, 0, sys.MADV_POPULATE_READ))
 	}

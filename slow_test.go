@@ -119,7 +119,7 @@ func TestSlowFailureIsAnError(t *testing.T) {
 			t.Run(row.access+"/"+how.what, func(t *testing.T) {
 				t.Parallel()
 				if how.filter != "" {
-					testenv.Need(t, seccomp)
+					testenv.Need(t, testenv.Seccomp)
 				}
 				fs, child := failing(t, row.access, how.start, testenv.Fault{Err: sys.EIO, Delay: how.delay})
 				child.Env = append(child.Env, "FILTER="+how.filter)

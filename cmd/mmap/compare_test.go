@@ -193,9 +193,13 @@ func checkCell(t *testing.T, res cellResult) {
 		t.Errorf("%s: the kernel copied %d bytes, which is not what the method means to copy", name, *res.CopiedKernel)
 	}
 	blocks := int64(res.Blocks)
+	most := blocks
+	if res.Cache == "cold" { // one call begins to read, another waits
+		most *= 2
+	}
 	if mapping := slices.Contains([]string{"slice", "View", "ReadAt"}, res.Method); mapping && *res.OtherCalls != 2 {
 		t.Errorf("%s: %d calls beside reading, want 2", name, *res.OtherCalls)
-	} else if mapping && res.ReadCalls != nil && (res.Method == "slice" && *res.ReadCalls != 0 || *res.ReadCalls > blocks) {
+	} else if mapping && res.ReadCalls != nil && (res.Method == "slice" && *res.ReadCalls != 0 || *res.ReadCalls > most) {
 		t.Errorf("%s: %d read calls for %d blocks", name, *res.ReadCalls, blocks)
 	} else if (res.Method == "pread" || res.Method == "read") && *res.ReadCalls != blocks {
 		t.Errorf("%s: %d read calls for %d blocks", name, *res.ReadCalls, blocks)

@@ -56,6 +56,43 @@ func TestDoctorFitsATerminalInBothLanguages(t *testing.T) {
 	}
 }
 
+// TestDoctorTellsWhatARefusalCosts asks behind a filter that refuses rare calls.
+func TestDoctorTellsWhatARefusalCosts(t *testing.T) {
+	testenv.Need(t, testenv.Seccomp)
+	r := testenv.Child{Name: "doctor behind a filter"}.Run(t)
+	var d diagnosis
+	if err := json.Unmarshal([]byte(r.Stdout), &d); err != nil {
+		t.Fatalf("%v:\n%s%s", err, r.Stdout, r.Stderr)
+	}
+	costs := map[string]string{
+		"mincore":             "1 GiB 2.2 times",
+		"cachestat":           "three times, not two",
+		"MADV_POPULATE_READ":  "15 times slower",
+		"userfaultfd":         "do not need it",
+		"preadv2, RWF_NOWAIT": "half the speed with 64",
+	}
+	for _, f := range d.Findings {
+		cost, asked := costs[f.ID]
+		if !asked {
+			continue
+		}
+		delete(costs, f.ID)
+		if f.Mark != markLimited || !strings.Contains(f.Means, cost) || f.Fix == "" {
+			t.Errorf("%s: %s, %q, %q; want %q", f.ID, f.Mark, f.Means, f.Fix, cost)
+		}
+	}
+	if len(costs) > 0 {
+		t.Errorf("no finding tells of %v", costs)
+	}
+}
+
+var _ = testenv.Register("doctor behind a filter", func() {
+	if err := testenv.RefuseRareCalls(); err != nil {
+		panic(err)
+	}
+	run([]string{"doctor", "--json"}, os.Stdout, os.Stderr)
+})
+
 // TestDoctorKnowsEveryFeatureAndLimit holds its texts and what the library
 // tells together.
 func TestDoctorKnowsEveryFeatureAndLimit(t *testing.T) {

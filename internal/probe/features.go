@@ -43,6 +43,8 @@ var (
 	MadviseFree = &Feature{Name: "MADV_FREE", Since: "4.5", try: onPages(1, advise(sys.MADV_FREE))}
 	// MemfdHugeTLB makes an anonymous file of huge pages.
 	MemfdHugeTLB = &Feature{Name: "memfd_create, MFD_HUGETLB", Since: "4.14", try: tryMemfdHuge}
+	// ReadNow reads from the page cache without waiting for a disk.
+	ReadNow = &Feature{Name: "preadv2, RWF_NOWAIT", Since: "4.14", try: tryReadNow}
 	// FixedNoReplace maps at an address or refuses.
 	FixedNoReplace = &Feature{Name: "MAP_FIXED_NOREPLACE", Since: "4.17", try: onPages(1, tryFixedNoReplace)}
 	// Cold makes pages the first to be reclaimed.
@@ -73,7 +75,7 @@ var (
 func All() []*Feature {
 	return []*Feature{
 		Mremap, ReopenByProc, Mincore, SyncFileRange, Pagemap, FrameNumbers, HugeTLB, HugePageAdvice, MemfdCreate,
-		Userfaultfd, Mlock2, MadviseFree, MemfdHugeTLB, FixedNoReplace, Cold, PageOut, UserfaultfdUser,
+		Userfaultfd, Mlock2, MadviseFree, MemfdHugeTLB, ReadNow, FixedNoReplace, Cold, PageOut, UserfaultfdUser,
 		PopulateRead, MemfdSecret, Collapse, Cachestat, PagemapScan, Mseal, GuardInstall,
 	}
 }
@@ -139,6 +141,18 @@ func withMemfd(try func(fd int) error) func() error {
 		}
 		return try(fd)
 	}
+}
+
+// tryReadNow reads what every kernel with such reads can give without waiting.
+// What a file's own system can do is another question.
+func tryReadNow() error {
+	fd, err := sys.OpenFile("/dev/zero", sys.OpenRead, 0)
+	if err != nil {
+		return err
+	}
+	defer sys.Close(fd)
+	n, err := sys.PreadNow(fd, make([]byte, 1), 0)
+	return expect(n == 1, err, true, "it reads nothing")
 }
 
 func tryMremap() error {

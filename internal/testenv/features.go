@@ -24,6 +24,11 @@ var (
 	Nobody = Feature{Name: "a child as the user nobody", Probe: probeNobody}
 	// Fuse is a file system served by a process.
 	Fuse = Feature{Name: "FUSE", Probe: func() error { return openable("/dev/fuse") }}
+	// Seccomp is the right to filter one's own system calls.
+	Seccomp = Feature{Name: "seccomp filters", Since: "3.17", Probe: func() error {
+		_, err := os.ReadFile("/proc/sys/kernel/seccomp/actions_avail")
+		return err
+	}}
 	// HugePool is a free huge page of the default size in the pool.
 	HugePool = Feature{Name: "a pool of huge pages", Probe: func() error {
 		return procCount("/proc/meminfo", "HugePages_Free:", "no huge page is free (vm.nr_hugepages)")
@@ -80,6 +85,10 @@ var (
 		return err
 	}}
 )
+
+// RefuseRareCalls has the kernel refuse, in this process from now on, the calls that
+// sandboxes tend to forbid, for packages that may not import sys.
+func RefuseRareCalls() error { return sys.RefuseRareCalls() }
 
 // onPage probes with a page of private anonymous memory.
 func onPage(try func(addr, size uintptr) error) func() error {
