@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/memwright/mmap/internal/mem"
 	"github.com/memwright/mmap/internal/word"
 )
 
@@ -17,7 +18,7 @@ import (
 //	└────────────────────────┴────────────────────────┘
 type counts struct {
 	space *Space
-	off   int64
+	words []word.U64 // one a slot
 }
 
 // countBytes is the size of one participant's count.
@@ -28,25 +29,17 @@ func (s *Space) countsAt(off int64) (counts, error) {
 	if _, err := s.Word64(off); err != nil {
 		return counts{}, err
 	}
-	n := s.mem.Slots * countBytes
-	if _, err := s.Memory(off, n); err != nil {
+	b, err := s.Memory(off, s.mem.Slots*countBytes)
+	if err != nil {
 		return counts{}, err
 	}
-	return counts{s, off}, nil
-}
-
-func (c counts) at(slot int) *word.U64 {
-	w, err := c.space.Word64(c.off + int64(slot)*countBytes)
-	if err != nil {
-		panic(err) // countsAt has looked
-	}
-	return w
+	return counts{s, mem.Slice[word.U64](mem.AddrOf(b), s.mem.Slots)}, nil
 }
 
 // of is how many the participant of a slot has, and who it is: nobody where
 // there is none, or only what a dead one had, which it takes back.
 func (c counts) of(slot int) (owner Owner, n uint32) {
-	w := c.at(slot)
+	w := &c.words[slot]
 	for {
 		v := w.Load()
 		if n = uint32(v); n == 0 {
@@ -66,7 +59,7 @@ func (c counts) of(slot int) (owner Owner, n uint32) {
 
 // add gives this participant n more. A number that can't be is damage.
 func (c counts) add(n uint32) error {
-	w := c.at(c.space.self.Slot())
+	w := &c.words[c.space.self.Slot()]
 	for {
 		v := w.Load()
 		has := uint32(v)
@@ -85,7 +78,7 @@ func (c counts) add(n uint32) error {
 // sub takes n from this participant, and answers how many are left. ErrNotOwner
 // where it has less.
 func (c counts) sub(n uint32) (left uint32, err error) {
-	w := c.at(c.space.self.Slot())
+	w := &c.words[c.space.self.Slot()]
 	for {
 		v := w.Load()
 		if c.space.Closed() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/memwright/mmap/internal/word"
 )
@@ -28,8 +29,13 @@ type Mutex struct {
 	word    *word.U64
 	mine    uint64 // the word while this process holds the lock and nobody waits
 	wakes   int    // how many an Unlock wakes
-	queue   queue
+	queue   queue  // who waits, of this process: its holder looks at the word
 	sleeper *Sleeper
+
+	// While this process holds the lock, the one who holds the queue waits for an
+	// Unlock here and not in the kernel.
+	waiting atomic.Bool
+	bell    chan struct{}
 }
 
 // MutexBytes is the size of a Mutex in shared memory; its offset is a multiple of
@@ -76,7 +82,8 @@ func (s *Space) Mutex(off int64) (*Mutex, error) {
 }
 
 func (s *Space) newMutex(w *word.U64, wakes int) *Mutex {
-	return &Mutex{space: s, word: w, mine: lockWord(s.self), wakes: wakes, queue: newQueue(), sleeper: s.NewSleeper()}
+	return &Mutex{space: s, word: w, mine: lockWord(s.self), wakes: wakes, queue: newQueue(), sleeper: s.NewSleeper(),
+		bell: make(chan struct{}, 1)}
 }
 
 // Lock locks m. With nil the lock is held, and with an error that is ErrOwnerDied:
@@ -86,32 +93,17 @@ func (s *Space) newMutex(w *word.U64, wakes int) *Mutex {
 //
 // A lock that is free is taken even if ctx has ended.
 func (m *Mutex) Lock(ctx context.Context) error {
-	if err := m.queue.lock(ctx, m.space.done); err != nil {
-		return err
+	if m.word.CompareAndSwap(0, m.mine) {
+		if !m.space.Closed() {
+			return nil
+		}
+		m.word.CompareAndSwap(m.mine, 0) // perhaps it was the shared one still
 	}
-	if m.word.CompareAndSwap(0, m.mine) && !m.space.Closed() {
-		return nil
-	}
-	return m.settle(m.lockSlow(ctx))
+	return m.lockSlow(ctx)
 }
 
 // TryLock is Lock that never waits: ErrLocked where it would.
 func (m *Mutex) TryLock() error {
-	if !m.queue.tryLock() {
-		return ErrLocked
-	}
-	return m.settle(m.tryLock())
-}
-
-// settle gives the queue back unless the lock is held.
-func (m *Mutex) settle(err error) error {
-	if err != nil && !errors.Is(err, ErrOwnerDied) {
-		m.queue.unlock()
-	}
-	return err
-}
-
-func (m *Mutex) tryLock() error {
 	for {
 		w, owner, err := m.take(0)
 		if owner == 0 || err != nil {
@@ -123,26 +115,33 @@ func (m *Mutex) tryLock() error {
 		if alive, err := m.space.Examine(owner); alive || err != nil {
 			return errors.Join(err, ErrLocked)
 		}
-		if m.word.Load() == w {
-			continue // it is dead for all to see
+		if m.word.Load() != w {
+			return ErrLocked
 		}
-		return ErrLocked
 	}
 }
 
-// lockSlow waits for the lock. The caller holds the queue.
+// lockSlow waits for the lock.
 func (m *Mutex) lockSlow(ctx context.Context) error {
+	if err := m.queue.lock(ctx, m.space.done); err != nil {
+		return err
+	}
+	defer m.queue.unlock()
+	defer runtime.KeepAlive(m.space)
 	var slept uint64 // waitersBit once this process has slept: others may sleep still
 	spun := false
 	for {
 		w, owner, err := m.take(slept)
 		switch {
 		case err != nil || owner == 0:
-			runtime.KeepAlive(m.space)
 			return err
 		case !spun:
 			spun = true
-			m.sleeper.Spin(func() bool { return m.word.Load()>>32 != w>>32 || m.word.Load()&lockSlots != w&lockSlots })
+			m.sleeper.Spin(func() bool { return (m.word.Load()^w)&^(waitersBit|diedBit) != 0 })
+		case owner == m.space.self:
+			if err := m.awaitUnlock(ctx); err != nil {
+				return err
+			}
 		case w&waitersBit == 0:
 			m.word.CompareAndSwap(w, w|waitersBit)
 		default:
@@ -155,16 +154,32 @@ func (m *Mutex) lockSlow(ctx context.Context) error {
 	}
 }
 
+// awaitUnlock waits for an Unlock of this process. The caller holds the queue.
+func (m *Mutex) awaitUnlock(ctx context.Context) error {
+	m.waiting.Store(true)
+	defer m.waiting.Store(false)
+	// Announce, then look: an Unlock looks after having unlocked.
+	if m.word.Load()&^(waitersBit|diedBit) != m.mine {
+		return nil
+	}
+	select {
+	case <-m.bell: // perhaps for one who waited before
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-m.space.done:
+		return fs.ErrClosed
+	}
+}
+
 // take takes the lock if it is free (owner 0, no error), or a dead owner's (with
 // ErrOwnerDied), setting the bits of flags with it. Otherwise it answers whose it
-// is. The caller holds the queue.
+// is.
 func (m *Mutex) take(flags uint64) (w uint64, owner Owner, err error) {
 	s := m.space
 	for {
 		w = m.word.Load()
 		if s.Closed() {
-			// If it was taken from under the memory's end, nobody must wait for it.
-			m.word.CompareAndSwap(m.mine, 0)
 			return w, 0, fs.ErrClosed
 		}
 		if w == brokenBit {
@@ -198,11 +213,18 @@ func (m *Mutex) take(flags uint64) (w uint64, owner Owner, err error) {
 // Unlock gives the lock to whoever comes first. ErrNotOwner where this process
 // does not hold it.
 func (m *Mutex) Unlock() error {
+	if m.word.CompareAndSwap(m.mine, 0) {
+		if m.waiting.Load() {
+			m.ring()
+		}
+		return nil
+	}
 	return m.giveBack(brokenBit)
 }
 
 // giveBack unlocks, and leaves a lock in repair as repair says.
 func (m *Mutex) giveBack(repair uint64) error {
+	defer runtime.KeepAlive(m.space)
 	for {
 		w := m.word.Load()
 		if w&^(waitersBit|diedBit) != m.mine {
@@ -215,13 +237,21 @@ func (m *Mutex) giveBack(repair uint64) error {
 		if !m.word.CompareAndSwap(w, next) {
 			continue
 		}
-		var err error
-		if w&waitersBit != 0 {
-			err = word.Wake(m.word.Low(), wake)
+		if m.waiting.Load() {
+			m.ring()
 		}
-		m.queue.unlock()
-		runtime.KeepAlive(m.space)
-		return err
+		if w&waitersBit != 0 {
+			return word.Wake(m.word.Low(), wake)
+		}
+		return nil
+	}
+}
+
+// ring ends an awaitUnlock.
+func (m *Mutex) ring() {
+	select {
+	case m.bell <- struct{}{}:
+	default: // it has rung
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 )
 
 // A queue is a mutex among the goroutines of this process, with a context. It
-// stands before each lock in shared memory: its holder alone speaks for the
-// process there.
+// stands before each place in shared memory to wait at: its holder alone waits
+// for the process there.
 //
 // n counts the holder and those who wait. Whoever unlocks while somebody waits
 // sends a token instead of freeing the queue; while it is on its way there is no

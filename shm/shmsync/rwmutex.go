@@ -27,6 +27,7 @@ type RWMutex struct {
 	space   *Space
 	writer  *Mutex
 	readers counts
+	drain   *Sleeper // where the writer waits for readers
 }
 
 // countsOffset is how far the counts stand behind the words before them.
@@ -50,14 +51,14 @@ func (s *Space) RWMutex(off int64) (*RWMutex, error) {
 		return nil, ErrNoParticipant
 	}
 	return local(s, off, func() (*RWMutex, error) {
-		return &RWMutex{space: s, writer: s.newMutex(w, word.All), readers: readers}, nil
+		return &RWMutex{space: s, writer: s.newMutex(w, word.All), readers: readers, drain: s.NewSleeper()}, nil
 	})
 }
 
 // Lock locks for writing. Its errors are those of [Mutex.Lock].
 func (rw *RWMutex) Lock(ctx context.Context) error {
 	return rw.exclude(rw.writer.Lock(ctx), func(owner Owner, count *word.U32, n uint32) error {
-		return rw.writer.sleeper.Sleep(ctx, owner, count, n)
+		return rw.drain.Sleep(ctx, owner, count, n)
 	})
 }
 
@@ -84,7 +85,7 @@ func (rw *RWMutex) exclude(locked error, wait func(owner Owner, count *word.U32,
 			if owner == 0 {
 				break
 			}
-			if err := wait(owner, rw.readers.at(slot).Low(), n); err != nil {
+			if err := wait(owner, rw.readers.words[slot].Low(), n); err != nil {
 				return rw.giveUp(err)
 			}
 		}
@@ -99,9 +100,7 @@ func (rw *RWMutex) exclude(locked error, wait func(owner Owner, count *word.U32,
 // giveUp lets the writer's word go again, and returns why. What needs repair still
 // does.
 func (rw *RWMutex) giveUp(why error) error {
-	if err := rw.writer.giveBack(diedBit); err != nil {
-		rw.writer.queue.unlock()
-	}
+	rw.writer.giveBack(diedBit) // an error says that the Space is closed
 	return why
 }
 
@@ -169,7 +168,7 @@ func (rw *RWMutex) tryRLock() (bool, error) {
 func (rw *RWMutex) RUnlock() error {
 	left, err := rw.readers.sub(1)
 	if err == nil && left == 0 && rw.writer.word.Load() != 0 {
-		err = word.Wake(rw.readers.at(rw.space.self.Slot()).Low(), word.All)
+		err = word.Wake(rw.readers.words[rw.space.self.Slot()].Low(), word.All)
 	}
 	runtime.KeepAlive(rw.space)
 	return err
