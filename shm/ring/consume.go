@@ -168,7 +168,7 @@ func (c *Consumer) take() (Record, shmsync.Owner, error) {
 		state := r.state(i)
 		w := record(state.Load())
 		if w.lap() != r.lap(i) {
-			if r.next.Load() == i {
+			if r.next.Load() == i && r.head.Load() <= i {
 				return Record{}, 0, ErrEmpty
 			}
 			continue

@@ -326,6 +326,30 @@ func TestModelMany(t *testing.T) {
 	})
 }
 
+// TestModelLaps: while a producer is held up anywhere, others fill the ring and
+// empty it more than once.
+func TestModelLaps(t *testing.T) {
+	explore(t, func(v *voyage) {
+		v.ring(Options{Slots: 4, SlotBytes: 8, Seats: 6})
+		v.crew("p", 1, func(r *Ring) func() {
+			p := producer(t, r)
+			return func() { v.send(p, 10, 16) }
+		})
+		v.crew("q", 2, func(r *Ring) func() {
+			p, c := producer(t, r), consumer(t, r)
+			return func() {
+				for id := range byte(6) {
+					if !v.send(p, id+1, 8) {
+						return
+					}
+					v.receive(c, 1)
+				}
+			}
+		})
+		v.settled()
+	})
+}
+
 // TestModelLoan: two producers and one block.
 func TestModelLoan(t *testing.T) {
 	explore(t, func(v *voyage) {

@@ -187,11 +187,11 @@ func (p *Producer) claim(s state, k kind, n int) (at uint64, w record, who shmsy
 			}
 			continue // what stood in the slot was perhaps still in use
 		}
+		if r.tail.Load() != t {
+			continue // and before may be of a later lap
+		}
 		if before.state() != done && (before.state() != committed || r.Delivery == ToOne) {
-			if r.tail.Load() == t {
-				return 0, 0, 0, fmt.Errorf("%w: the free slot %d holds %#x", ErrCorrupt, t, uint64(before))
-			}
-			continue
+			return 0, 0, 0, fmt.Errorf("%w: the free slot %d holds %#x", ErrCorrupt, t, uint64(before))
 		}
 		if left := r.mask + 1 - t&r.mask; left < need {
 			// It would not fit before the end. What is left becomes padding, with
