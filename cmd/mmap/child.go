@@ -29,6 +29,8 @@ var children = map[string]func(args []string) int{
 	helperCount:  reporting(countWithParent),
 	helperLock:   reporting(func([]string) (any, error) { return lockPastLimit() }),
 	helperBare:   reporting(readBare),
+	helperEcho:   reporting(func(args []string) (any, error) { return true, withCarrier(args, echo) }),
+	helperSink:   reporting(func(args []string) (any, error) { return true, withCarrier(args, sink) }),
 }
 
 // runChild runs a helper process if args ask for one.

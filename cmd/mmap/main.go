@@ -59,7 +59,7 @@ func newRoot(c *console) *cobra.Command {
 	}
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON (docs/JSON.md describes it)")
 	root.PersistentFlags().StringVar(&c.lang, "lang", languageOf(os.Getenv), "language of the text: en or zh")
-	root.AddCommand(newTour(c), newCompare(c), newClaims(c), newDoctor(c), newExplain(c))
+	root.AddCommand(newTour(c), newCompare(c), newClaims(c), newDoctor(c), newExplain(c), newShm(c))
 	return root
 }
 
@@ -77,6 +77,9 @@ func (c *console) printJSON(v any) error {
 	e.SetIndent("", "  ")
 	return e.Encode(v)
 }
+
+// printLine prints v as a document of one line.
+func (c *console) printLine(v any) error { return json.NewEncoder(c.out).Encode(v) }
 
 // say picks the text of the console's language.
 func (c *console) say(en, zh string) string {

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/memwright/mmap/internal/testenv"
+	"github.com/memwright/mmap/shm"
+)
+
+// segmentDir is a directory for segments, in memory, or a skip where there are none.
+func segmentDir(t *testing.T) string {
+	t.Helper()
+	s, err := shm.Anonymous(1, shm.Options{})
+	if errors.Is(err, errors.ErrUnsupported) {
+		testenv.Skip(t, err.Error())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	dir, err := os.MkdirTemp(shm.Directory, "mmap-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func runShm(t *testing.T, want int, args ...string) (out, errOut string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	if got := run(append([]string{"shm"}, args...), &o, &e); got != want {
+		t.Fatalf("shm %q: exit code %d, want %d: %s", args, got, want, e.String())
+	}
+	return o.String(), e.String()
+}
+
+// listed is what mmap shm ls --json tells of a directory's only segment.
+func listed(t *testing.T, dir string) segment {
+	t.Helper()
+	out, _ := runShm(t, 0, "ls", dir, "--json")
+	var doc struct {
+		Schema   string
+		Segments []segment
+	}
+	if err := json.Unmarshal([]byte(out), &doc); err != nil || doc.Schema != shmSchema || len(doc.Segments) != 1 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return doc.Segments[0]
+}
+
+const segmentVar = "MMAP_TEST_SEGMENT"
+
+var _ = testenv.Register("takes part and waits", func() {
+	s, err := shm.OpenOrCreate(os.Getenv(segmentVar), 1<<20, shm.Options{ABI: 7})
+	if err == nil {
+		_, err = s.Place(context.Background(), shm.Object{Name: "orders", Size: 4096})
+	}
+	fmt.Println(err)
+	select {}
+})
+
+// TestShmTellsOfASegmentFromBirthToAbandonment follows one segment of a process
+// that is killed through every command.
+func TestShmTellsOfASegmentFromBirthToAbandonment(t *testing.T) {
+	dir := segmentDir(t)
+	name := filepath.Join(dir, "orders")
+	if err := os.WriteFile(filepath.Join(dir, "stranger"), []byte("no segment"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other := testenv.Child{Name: "takes part and waits", Env: []string{segmentVar + "=" + name}}.Command(t)
+	said, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer other.Process.Kill()
+	if line, err := bufio.NewReader(said).ReadString('\n'); line != "<nil>\n" {
+		t.Fatalf("the other process said %q, %v", line, err)
+	}
+
+	if s := listed(t, dir); s.Name != name || s.State != "used" || s.Participants != 1 || s.ABI != "0x7" || s.Bytes < 1<<20 {
+		t.Errorf("in use: %+v", s)
+	}
+	out, _ := runShm(t, 0, "stat", name, "--json")
+	var d details
+	if err := json.Unmarshal([]byte(out), &d); err != nil {
+		t.Fatal(err)
+	}
+	if len(d.TakePart) != 1 || d.TakePart[0].Pid != other.Process.Pid || !d.TakePart[0].Alive {
+		t.Errorf("who takes part: %+v, want process %d", d.TakePart, other.Process.Pid)
+	}
+	if len(d.Objects) != 1 || d.Objects[0] != (placedObject{"orders", 4096}) {
+		t.Errorf("objects: %+v", d.Objects)
+	}
+	if out, _ := runShm(t, 0, "top", dir, "-n", "2", "--interval", "10ms"); strings.Count(out, fmt.Sprint(other.Process.Pid)) != 2 {
+		t.Errorf("top, two rounds:\n%s", out)
+	}
+	if _, errOut := runShm(t, 1, "rm", name); !strings.Contains(errOut, "--force") {
+		t.Errorf("rm of a segment in use says %q", errOut)
+	}
+	if out, _ := runShm(t, 0, "gc", dir); strings.Contains(out, name) {
+		t.Errorf("gc of a segment in use: %s", out)
+	}
+
+	other.Process.Kill()
+	other.Wait()
+	if s := listed(t, dir); s.State != "abandoned" || s.Participants != 0 {
+		t.Errorf("abandoned: %+v", s)
+	}
+	runShm(t, 0, "stat", name)
+	if s := listed(t, dir); s.State != "abandoned" {
+		t.Errorf("a look took it away: %+v", s)
+	}
+	if out, _ := runShm(t, 0, "gc", dir); !strings.Contains(out, name) {
+		t.Errorf("gc: %s", out)
+	}
+	if out, _ := runShm(t, 0, "ls", dir); strings.Contains(out, name) {
+		t.Errorf("still there: %s", out)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "stranger")); err != nil {
+		t.Errorf("a file that is no segment: %v", err)
+	}
+}
+
+func TestShmRmTakesTheNameOfAUsedSegmentByForce(t *testing.T) {
+	name := filepath.Join(segmentDir(t), "s")
+	s, err := shm.Create(name, 1, shm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	runShm(t, 0, "rm", "--force", name)
+	if _, err := os.Stat(name); !os.IsNotExist(err) {
+		t.Errorf("it is there still: %v", err)
+	}
+	if _, errOut := runShm(t, 1, "stat", name); !strings.Contains(errOut, name) {
+		t.Errorf("stat of nothing says %q", errOut)
+	}
+}
+
+func TestShmFitsATerminalInBothLanguages(t *testing.T) {
+	dir := segmentDir(t)
+	s, err := shm.Create(filepath.Join(dir, "s"), 12345, shm.Options{Keep: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	t.Chdir(dir)
+	for _, lang := range []string{"en", "zh"} {
+		for _, args := range [][]string{{"ls", "."}, {"stat", "./s"}, {"top", ".", "-n", "1"}, {"--help"}, {"bench", "--help"}} {
+			out, _ := runShm(t, 0, append(args, "--lang", lang)...)
+			for line := range strings.Lines(out) {
+				if displayWidth(strings.TrimSuffix(line, "\n")) > 80 {
+					t.Errorf("%s %q: more than 80 columns: %s", lang, args, line)
+				}
+			}
+		}
+	}
+}
+
+func TestShmBenchMeasuresBothCarriers(t *testing.T) {
+	segmentDir(t)
+	out, _ := runShm(t, 0, "bench", "--rounds", "1", "--time", "5ms", "--json")
+	var r shmReport
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Quantities) != 5 {
+		t.Fatalf("%d quantities", len(r.Quantities))
+	}
+	for _, q := range r.Quantities {
+		for _, f := range q.Figures {
+			if len(f.Rounds) != 1 || f.Median <= 0 {
+				t.Errorf("%s by %s: %+v", q.ID, f.Carrier, f)
+			}
+		}
+		if q.Times <= 0 {
+			t.Errorf("%s: %g times", q.ID, q.Times)
+		}
+	}
+	r.print(&console{out: new(bytes.Buffer), err: new(bytes.Buffer), lang: "zh"})
+}
+
+func TestMedian(t *testing.T) {
+	for _, row := range []struct {
+		of   []float64
+		want float64
+	}{{[]float64{3}, 3}, {[]float64{4, 1, 3}, 3}, {[]float64{4, 1, 3, 2}, 2.5}} {
+		if got := median(row.of); got != row.want {
+			t.Errorf("median of %v is %v, want %v", row.of, got, row.want)
+		}
+	}
+}
