@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,6 +38,7 @@ func story(name string) string {
 type explainOptions struct {
 	list   bool
 	source bool
+	kernel bool
 }
 
 func newExplain(c *console) *cobra.Command {
@@ -63,6 +67,12 @@ each; a name and a colon before one says which process does it:
 evict(f, PAGE) and writeback(f) are what a kernel does when it likes; frames N,
 readahead N and faultaround N before everything else set the machine.
 
+With --kernel each step is done on this system's kernel as well, by a process for
+each of the script's, and told to agree or not: what it returned, its errno or
+signal, the areas, what is locked, the bytes. Fork can't be shown, since a Go
+program can't, nor what comes after; power cuts and what is a kernel's own choice
+can't either.
+
 Stories:
 ` + listStories(&console{lang: "en"}),
 		Example: `  mmap explain                             copy-on-write
@@ -70,6 +80,7 @@ Stories:
   mmap explain stages --source > my.mmap   begin a script of your own ...
   mmap explain my.mmap                     ... and run it
   echo 'p1: load 4096' | mmap explain -    a script of one line
+  mmap explain private-file --kernel       and what this kernel does beside it
   mmap explain copies --lang zh            in Chinese
   mmap explain copies --json | jq '.steps[].copied'`,
 		Args: cobra.MaximumNArgs(1),
@@ -100,9 +111,10 @@ Stories:
 			if err != nil {
 				return err
 			}
-			return explain(c, s)
+			return explain(cmd.Context(), c, s, o)
 		},
 	}
+	cmd.Flags().BoolVar(&o.kernel, "kernel", false, "run each step on this system's kernel too, and tell whether it agrees")
 	cmd.Flags().BoolVar(&o.list, "list", false, "list the stories")
 	cmd.Flags().BoolVar(&o.source, "source", false, "print the script itself")
 	return cmd
@@ -148,32 +160,56 @@ func readScript(name string, in io.Reader) (string, error) {
 	return string(text), err
 }
 
-// explain runs a script and shows each step.
-func explain(c *console, s *script.Script) error {
+// explain runs a script and shows each step. The error says that the kernel
+// disagreed, or could not be asked at all.
+func explain(ctx context.Context, c *console, s *script.Script, o explainOptions) (err error) {
 	out := watchOutput(c)
 	defer out.stop()
+	var kernel *kernelRun
+	if o.kernel {
+		if kernel, err = newKernelRun(ctx, c); err != nil {
+			return fmt.Errorf("--kernel: %w", err)
+		}
+		defer kernel.end()
+	}
 	show := &explainText{console: c, cols: min(c.width(), mostColumns), steps: len(s.Steps)}
 	doc := newExplainDocument(c, s)
 	if !c.json {
 		show.head(s)
 	}
+	count := map[stepVerdict]int{}
 	for m, err := range s.Run() {
 		if err != nil {
 			return err
 		}
+		var agrees *agreement
+		if kernel != nil {
+			a := kernel.step(m)
+			agrees = &a
+			count[a.Verdict]++
+		}
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
 		if c.json {
-			doc.add(m)
+			doc.add(m, agrees)
 		} else {
-			show.step(m)
+			show.step(m, agrees)
 		}
 		if out.err != nil {
 			return out.err
 		}
 	}
-	if c.json {
-		return c.printJSON(doc)
+	switch {
+	case c.json:
+		err = c.printJSON(doc)
+	case kernel != nil:
+		show.agreement(count)
 	}
-	return out.err
+	if err == nil && count[stepDiffers] > 0 {
+		err = errors.New("the kernel does something else than the engine")
+	}
+	return cmp.Or(out.err, err)
 }
 
 // remark picks the text of the console's language, or what there is.

@@ -42,6 +42,7 @@ type explainStep struct {
 	Processes []explainProcess  `json:"processes"`
 	Frames    []explainFrame    `json:"frames"`
 	Files     []explainFile     `json:"files"`
+	Kernel    *agreement        `json:"kernel,omitempty"`
 }
 
 type explainOutcome struct {
@@ -132,11 +133,11 @@ func newExplainDocument(c *console, s *script.Script) *explainDocument {
 
 func hex(a vmem.Addr) string { return fmt.Sprintf("%#x", uint64(a)) }
 
-// add adds a moment.
-func (doc *explainDocument) add(m *script.Moment) {
+// add adds a moment, and how it went on the kernel if that was asked.
+func (doc *explainDocument) add(m *script.Moment, kernel *agreement) {
 	d := describer{doc.console, m.State}
 	s := explainStep{
-		Line: m.Line, Text: m.Text, Remark: d.remark(m.Remark), Process: m.Process, Call: m.Call, Outcome: outcomeOf(m.Outcome),
+		Line: m.Line, Text: m.Text, Remark: d.remark(m.Remark), Process: m.Process, Call: m.Call, Outcome: outcomeOf(m.Outcome), Kernel: kernel,
 		Events: []explainEvent{}, Copied: map[string]int64{}, Processes: []explainProcess{}, Frames: []explainFrame{}, Files: []explainFile{},
 	}
 	for _, e := range inOrder(m.Events) {

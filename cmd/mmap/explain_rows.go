@@ -207,7 +207,7 @@ func (d describer) file(f script.File) block {
 	for i := 0; i < len(f.Pages); i++ {
 		p := f.Pages[i]
 		last := i
-		for last+1 < len(f.Pages) && p == (script.FilePage{Content: p.Content}) && p.Content.Zeros() && f.Pages[last+1] == p {
+		for last+1 < len(f.Pages) && p == (script.FilePage{Content: p.Content, Read: p.Read}) && p.Content.Zeros() && f.Pages[last+1] == p {
 			last++
 		}
 		name := fmt.Sprintf(d.say("page %d", "第 %d 页"), i)

@@ -267,7 +267,7 @@ func TestExplainEndsWhenNobodyReads(t *testing.T) {
 	w := &closedOutput{after: 3}
 	c := &console{out: w, lang: "en"}
 	s := must(script.Parse("s", story("stages")))(t)
-	if err := explain(c, s); err == nil || w.writes > w.after+20 {
+	if err := explain(t.Context(), c, s, explainOptions{}); err == nil || w.writes > w.after+20 {
 		t.Errorf("%v after %d writes", err, w.writes)
 	}
 }

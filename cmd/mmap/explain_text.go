@@ -39,7 +39,7 @@ func (e *explainText) head(s *script.Script) {
 
 // step prints a moment: the step, what it came to, its remark, what happened,
 // and the picture.
-func (e *explainText) step(m *script.Moment) {
+func (e *explainText) step(m *script.Moment, a *agreement) {
 	e.number++
 	d := describer{e.console, m.State}
 	e.lines(fmt.Sprintf("[%d/%d] ", e.number, e.steps), m.Text, e.bold)
@@ -51,6 +51,9 @@ func (e *explainText) step(m *script.Moment) {
 	}
 	for _, s := range d.happened(m) {
 		e.lines("  ! ", s, e.coloured)
+	}
+	if a != nil {
+		e.lines(paneIndent, e.onKernel(*a), e.bold)
 	}
 	fmt.Fprintln(e.out)
 	now := []row{}
@@ -64,6 +67,23 @@ func (e *explainText) step(m *script.Moment) {
 	}
 	e.keep(now)
 	fmt.Fprintln(e.out)
+}
+
+// onKernel tells how the step went there.
+func (e *explainText) onKernel(a agreement) string {
+	switch a.Verdict {
+	case stepAgrees:
+		return e.say("the kernel agrees", "内核与此一致")
+	case stepDiffers:
+		return e.say("THE KERNEL DIFFERS: ", "内核与此不同：") + a.Reason
+	}
+	return e.say("not shown on the kernel: ", "内核上未展示：") + a.Reason
+}
+
+// agreement counts the verdicts.
+func (e *explainText) agreement(count map[stepVerdict]int) {
+	e.lines("", fmt.Sprintf(e.say("On the kernel: %d steps agree, %d differ, %d not shown.", "在内核上：%d 步一致，%d 步不同，%d 步未展示。"),
+		count[stepAgrees], count[stepDiffers], count[stepNotShown]), e.bold)
 }
 
 func (e *explainText) block(b block) {

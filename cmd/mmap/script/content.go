@@ -8,8 +8,8 @@ import (
 // mostHead is how many bytes of a page are kept to be shown.
 const mostHead = 24
 
-// contentOf looks at a page.
-func contentOf(p []byte) Content {
+// ContentOf looks at a page's bytes.
+func ContentOf(p []byte) Content {
 	h := fnv.New64a()
 	h.Write(bytes.TrimRight(p, "\x00")) // zeros behind are as good as none
 	c := Content{Hash: h.Sum64()}

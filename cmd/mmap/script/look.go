@@ -46,9 +46,9 @@ func (w *world) lookAt(p *process, frames map[int]*Frame, objects map[*vmem.Obje
 			area.File = objects[a.Object]
 		}
 		for at, e := range p.Entries(a.Start, a.End) {
-			page := Page{Addr: at, Entry: e}
+			page := Page{Addr: at, Entry: e, Content: ContentOf(nil)}
 			if e.Frame > 0 {
-				page.Content = contentOf(peek(func(i int64) (byte, bool) { return p.Peek(at + vmem.Addr(i)) }))
+				page.Content = ContentOf(peek(func(i int64) (byte, bool) { return p.Peek(at + vmem.Addr(i)) }))
 			}
 			area.Pages = append(area.Pages, page)
 			if e.Frame == 0 {
@@ -74,7 +74,7 @@ func (w *world) lookCached(o *vmem.Object, name string, frames map[int]*Frame) {
 			frames[c.Number] = f
 		}
 		f.File, f.Page, f.State, f.Pinned = name, c.Index, c.State, c.Pinned
-		f.Content = contentOf(peek(func(i int64) (byte, bool) { return o.Peek(int64(c.Index)*vmem.PageSize + i) }))
+		f.Content = ContentOf(peek(func(i int64) (byte, bool) { return o.Peek(int64(c.Index)*vmem.PageSize + i) }))
 	}
 }
 
@@ -98,10 +98,18 @@ func (f *file) look(frames map[int]*Frame) File {
 		}
 	}
 	for i := uint64(0); i*vmem.PageSize < uint64(max(d.Size, int64(len(now)))); i++ {
-		p := FilePage{Content: contentOf(pageOf(now, i))}
-		p.Unsafe = p.Content != contentOf(pageOf(f.disk.durable, i))
+		p := FilePage{Content: ContentOf(pageOf(now, i))}
+		p.Read = p.Content
+		p.Unsafe = p.Content != ContentOf(pageOf(f.disk.durable, i))
 		if c := cached[i]; c != nil {
 			p.Frame, p.Newer = c.Number, c.State == vmem.StateDirty
+			in := f.object.Size() - int64(i)*vmem.PageSize
+			p.Read = ContentOf(peek(func(at int64) (byte, bool) {
+				if at >= in {
+					return 0, false // behind the end
+				}
+				return f.object.Peek(int64(i)*vmem.PageSize + at)
+			}))
 		}
 		d.Pages = append(d.Pages, p)
 	}

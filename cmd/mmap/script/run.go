@@ -219,6 +219,7 @@ func (w *world) access(p *process, s Step) error {
 	if err != nil {
 		return err
 	}
+	w.moment.At = a
 	o := Outcome{Kind: Done}
 	if s.Call == "load" {
 		b := make([]byte, s.Args[1].Num)
@@ -248,6 +249,7 @@ func (w *world) memoryCall(p *process, s Step) (Outcome, error) {
 			return done, err
 		}
 		n = uint64(s.Args[1].Num)
+		w.moment.At = a
 	}
 	num := func(i int) int64 { return s.Args[i].Num }
 	switch s.Call {
@@ -259,6 +261,7 @@ func (w *world) memoryCall(p *process, s Step) (Outcome, error) {
 		if err != nil {
 			return done, err
 		}
+		w.moment.To = to
 		got, err := p.Mremap(a, n, uint64(num(2)), vmem.RemapFlags(num(3)), to)
 		return w.given(s.Result, got, err)
 	case "mincore":
@@ -308,6 +311,7 @@ func (w *world) fileCall(p *process, s Step) (Outcome, error) {
 	if err != nil {
 		return done, err
 	}
+	w.moment.At = buf
 	move := p.Read
 	if s.Call == "pwrite" {
 		move = p.Write
@@ -332,7 +336,7 @@ func (w *world) cut() error {
 				oldest = content
 			}
 			for i := uint64(0); i*vmem.PageSize < uint64(size); i++ {
-				c := contentOf(pageOf(content, i))
+				c := ContentOf(pageOf(content, i))
 				if !slices.Contains(left[i], c) {
 					left[i] = append(left[i], c)
 				}

@@ -243,14 +243,14 @@ func TestContent(t *testing.T) {
 		{"a long text", strings.Repeat("x", mostHead+1), Content{Head: strings.Repeat("x", mostHead), More: true}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got := contentOf([]byte(row.page))
+			got := ContentOf([]byte(row.page))
 			got.Hash = 0
 			if got != row.want {
 				t.Errorf("%+v, want %+v", got, row.want)
 			}
 		})
 	}
-	if contentOf([]byte("ab")) != contentOf([]byte("ab\x00\x00")) || contentOf([]byte("ab\x00c")) == contentOf([]byte("ab\x00d")) {
+	if ContentOf([]byte("ab")) != ContentOf([]byte("ab\x00\x00")) || ContentOf([]byte("ab\x00c")) == ContentOf([]byte("ab\x00d")) {
 		t.Error("pages are not told apart by their bytes")
 	}
 }

@@ -5,6 +5,7 @@ import "github.com/memwright/mmap/vmem"
 // A Moment is what a step did, and all there is after it.
 type Moment struct {
 	Step
+	At, To  vmem.Addr // what its addresses stand for, in their order
 	Outcome Outcome
 	Events  []Event
 	Crash   []Left // of a power cut
@@ -128,9 +129,10 @@ type File struct {
 // A FilePage is a page of a file on the disk.
 type FilePage struct {
 	Content Content
-	Frame   int  // where it is in memory; 0: nowhere
-	Newer   bool // memory has other bytes than the disk
-	Unsafe  bool // the disk has not been told to make it durable
+	Read    Content // what a read gives: memory's bytes, if it has any
+	Frame   int     // where it is in memory; 0: nowhere
+	Newer   bool    // memory has other bytes than the disk
+	Unsafe  bool    // the disk has not been told to make it durable
 }
 
 // Content is what a page begins with that is not zero.
