@@ -116,6 +116,8 @@ func (p *Process) advise(a *area, start, end Addr, advice Advice) error {
 			return EINVAL
 		case a.flags&(vmShared|vmMayWrite) != vmShared|vmMayWrite:
 			return EACCES
+		case a.page(end-1)+1 > uint64(a.file.object.maxSize)>>pageShift:
+			return EFBIG
 		}
 		return a.file.object.punch(a.page(start), a.page(end-1)+1)
 	case AdviceWillNeed:

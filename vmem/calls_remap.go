@@ -143,6 +143,9 @@ func (p *Process) remapTo(r remap) (Addr, error) {
 			return 0, err
 		}
 		where = MapFixed
+		if p.at(r.old) == nil { // a length of 0, or one that passes all addresses, was in what was just unmapped
+			return 0, EFAULT
+		}
 	}
 	if r.newLen < r.oldLen {
 		if err := p.vacate(r.old+r.newLen, uint64(r.oldLen-r.newLen)); err != nil {
@@ -151,9 +154,6 @@ func (p *Process) remapTo(r remap) (Addr, error) {
 		r.oldLen = r.newLen
 	}
 	a := p.at(r.old)
-	if a == nil { // a length of 0 overlaps nothing, and was in what was just unmapped
-		return 0, EFAULT
-	}
 	if r.flags&RemapDontUnmap != 0 {
 		if err := p.mayAdd(a.flags, uint64(r.newLen)>>pageShift); err != nil {
 			return 0, err

@@ -45,6 +45,7 @@ var lattice = []row{
 	{pkg: "internal/house"},
 	{pkg: "internal/tracee", may: []string{"internal/sys", "internal/mem"}},
 	{pkg: "internal/mutants"},
+	{pkg: "internal/agree"},
 	{pkg: "witness", may: []string{"internal/sys"}},
 }
 

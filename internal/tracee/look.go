@@ -54,9 +54,9 @@ func (e PTE) Present() bool { return e>>63&1 == 1 }
 // FileOwned reports whether its frame belongs to a file or to shared memory.
 func (e PTE) FileOwned() bool { return e>>61&1 == 1 }
 
-// Private reports whether the process has its own copy of the page, or the
-// page of zeros.
-func (e PTE) Private() bool { return e.Present() && !e.FileOwned() }
+// Private reports whether the process has its own copy of the page, in memory
+// or in swap (bit 62), or the page of zeros.
+func (e PTE) Private() bool { return e>>62 != 0 && !e.FileOwned() }
 
 // Pages appends to dst the n pages from addr on.
 func (p *Process) Pages(dst []PTE, addr uint64, n int) []PTE {

@@ -1,0 +1,100 @@
+package agree
+
+import (
+	"flag"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/memwright/mmap/internal/testenv"
+	"pgregory.net/rapid"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// starts are the contents of the objects when a program begins.
+func starts() [objects][]byte {
+	var content [objects][]byte
+	for object, size := range [objects]int{disk: 3*page + 100, tmp: 5 * page, mem: 2*page + 1} {
+		b := make([]byte, size)
+		for i := range b {
+			b[i] = byte(16*(object+1) + i/page + 1)
+		}
+		content[object] = b
+	}
+	return content
+}
+
+// begin is a pair at the start of a program.
+func (k *kernel) begin(told *census) *pair {
+	content := starts()
+	k.reset(content)
+	return &pair{lead: k, follow: newEngine(k.windows, content), alive: []int{0}, told: told}
+}
+
+func TestRandomProgramsAgree(t *testing.T) {
+	k := newKernel(t)
+	told := newCensus()
+	set(t, "rapid.nofailfile", "true")
+	set(t, "rapid.shrinktime", "10s")
+	set(t, "rapid.steps", "100")
+	start := time.Now()
+	var last *pair
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log("as short as it gets:\n", k.shortest(last.program))
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		p := k.begin(told)
+		last = p
+		t.Repeat(map[string]func(*rapid.T){"step": func(t *rapid.T) {
+			if d := p.step(draw(t, p)); d != "" {
+				t.Fatalf("%s\n%s", p.text(), d)
+			}
+		}})
+		if d := p.finish(); d != "" {
+			t.Fatalf("%s\n%s", p.text(), d)
+		}
+	})
+	t.Logf("%v\n%d steps in %v", told, told.steps, time.Since(start))
+}
+
+// replay carries out a program and tells its text, and where it differs.
+func (k *kernel) replay(program []step) (text, difference string) {
+	p := k.begin(newCensus())
+	for _, s := range program {
+		if difference = p.step(s); difference != "" {
+			return p.text(), difference
+		}
+	}
+	difference = p.finish()
+	return p.text(), difference
+}
+
+// shortest leaves out of a program what it needs not to show a difference.
+func (k *kernel) shortest(program []step) string {
+	for n := len(program) / 2; n > 0; n /= 2 {
+		for i := 0; i+n <= len(program); {
+			without := slices.Concat(program[:i], program[i+n:])
+			if _, difference := k.replay(without); difference != "" {
+				program = without
+			} else {
+				i += n
+			}
+		}
+	}
+	text, difference := k.replay(program)
+	return text + difference
+}
+
+// set changes a flag of rapid for the test.
+func set(t *testing.T, name, value string) {
+	t.Helper()
+	f := flag.Lookup(name)
+	old := f.Value.String()
+	if err := f.Value.Set(value); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Value.Set(old) })
+}
