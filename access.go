@@ -168,10 +168,10 @@ func (m *Mapping) readInside(p []byte, off int64) (n int, err error) {
 	}
 	want := min(len(p), m.area.length-int(off))
 	switch {
+	case want >= callBytes && m.isCold() && m.fileShowsMemory():
+		n, err = m.readLarge(p[:want], off)
 	case m.isCold() && !m.believed(s, off, want):
 		n, err = m.readCold(p[:want], off)
-	case m.isCold() && want >= callBytes && m.fileShowsMemory():
-		n, err = m.readCalls(p[:want], off)
 	default:
 		n, err = m.readMemory(p[:want], off)
 	}

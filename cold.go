@@ -32,7 +32,8 @@ var scratch = sync.Pool{New: func() any { return new([scratchBytes]byte) }}
 
 // readCold is ReadAt for bytes that may be on the disk. Where a file call sees
 // what the mapping shows, pread brings in, copies and tells the errno at once;
-// elsewhere the pages are brought in and then copied from memory. The caller is inside the gate and has checked the range.
+// elsewhere the pages are brought in and then copied from memory. The caller is
+// inside the gate and has checked the range.
 func (m *Mapping) readCold(p []byte, off int64) (int, error) {
 	if !m.fileShowsMemory() {
 		if err := m.bringIn(off, len(p)); err != nil {
@@ -41,36 +42,50 @@ func (m *Mapping) readCold(p []byte, off int64) (int, error) {
 		return m.readMemory(p, off)
 	}
 	defer countColdRead(clock())
-	return m.readCalls(p, off)
+	n, _, err := m.readCalls(p, off)
+	return n, err
+}
+
+// readLarge is ReadAt by file calls whether the bytes are in memory or not. It is a cold
+// read if one of the calls had to wait, or may have had to.
+func (m *Mapping) readLarge(p []byte, off int64) (int, error) {
+	start := clock()
+	n, waited, err := m.readCalls(p, off)
+	if waited {
+		countColdRead(start)
+	}
+	return n, err
 }
 
 // readCalls is ReadAt by file calls that see what the mapping shows.
-func (m *Mapping) readCalls(p []byte, off int64) (int, error) {
-	for n := 0; n < len(p); {
-		k, err := m.readFile(p[n:min(len(p), n+coldBytes)], off+int64(n))
+func (m *Mapping) readCalls(p []byte, off int64) (n int, waited bool, err error) {
+	for n < len(p) {
+		k, slow, err := m.readFile(p[n:min(len(p), n+coldBytes)], off+int64(n))
 		n += k
+		waited = waited || slow
 		switch {
 		case err == error(sys.EFAULT) || err == nil && k == 0:
 			// p itself can't be stored to, which is not ours to tell. Or the file
 			// ends here: its last page shows zeros, those behind fault at once.
 			k, err := m.readMemory(p[n:], off+int64(n))
-			return n + k, err
+			return n + k, waited, err
 		case err != nil:
-			return n, m.fileFault(off+int64(n), err)
+			return n, waited, m.fileFault(off+int64(n), err)
 		}
 	}
-	return len(p), nil
+	return n, waited, nil
 }
 
 // readFile reads the file by a call. n bytes are good, with an error too; what
-// they lie in is believed to be in memory. n is 0 at the file's end.
+// they lie in is believed to be in memory. n is 0 at the file's end. It tells
+// whether it may have waited for a disk.
 //
 // Where the kernel can, a first call takes what is in the page cache, or else
 // begins to read and returns. Then the other goroutines have a turn before a
 // second call waits. So the disk is given as many reads at once as there are
 // goroutines, where calls that wait at once would give it as many as the
 // scheduler has found time to work around; and most find their bytes there.
-func (m *Mapping) readFile(p []byte, off int64) (n int, err error) {
+func (m *Mapping) readFile(p []byte, off int64) (n int, waited bool, err error) {
 	defer func() {
 		m.believe(off, n, false)
 		statistics.fileBytes.Add(int64(n))
@@ -80,7 +95,7 @@ func (m *Mapping) readFile(p []byte, off int64) (n int, err error) {
 		n, err = sys.PreadNow(m.fd, p, at)
 		switch {
 		case err == nil:
-			return n, nil
+			return n, false, nil
 		case err == error(sys.EAGAIN):
 			runtime.Gosched()
 		case errors.Is(err, errors.ErrUnsupported), err == error(sys.EPERM), err == error(sys.EINVAL):
@@ -95,7 +110,7 @@ func (m *Mapping) readFile(p []byte, off int64) (n int, err error) {
 	if 0 < n && n < len(p) && took > int64(slowCall) && m.readFailed(off+int64(n)) {
 		err = sys.EIO
 	}
-	return max(n, 0), err
+	return max(n, 0), true, err
 }
 
 // slowCall is how long a call lasts that is not made again only to hear why it
@@ -176,7 +191,7 @@ func (m *Mapping) bringIn(off int64, n int) error {
 // counts is that they are in memory then.
 func (m *Mapping) readInto(buf []byte, off int64, n int) error {
 	for end := off + int64(n); off < end; {
-		k, err := m.readFile(buf[:min(end-off, int64(len(buf)))], off)
+		k, _, err := m.readFile(buf[:min(end-off, int64(len(buf)))], off)
 		off += int64(k)
 		switch {
 		case err != nil && m.isPrivate(off): // then the file's page is not the one shown

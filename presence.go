@@ -16,8 +16,9 @@ import (
 // when the epoch's period has passed it starts a new one; so does whoever has had to
 // wait for a disk. Whoever comes to a word of
 // an older epoch looks at it again first: at the cost of one mincore where the
-// kernel tells the truth, or else by forgetting it. A look spans no more than a
-// word, since it takes up to 75 ns for a page that is not in the page table.
+// kernel tells the truth, or else by forgetting it. A look spans the words that the
+// access touches and no more, since it takes up to 75 ns for a page that is not in the
+// page table.
 //
 // A page that is evicted behind our back is still believed in for StalePeriod,
 // and for accessPeriod accesses of each seat if those last longer. That is the
@@ -162,18 +163,19 @@ func (m *Mapping) believed(s *seat, off int64, n int) bool {
 	if m.presence.holds(first, last) {
 		return true
 	}
-	// What is not believed needs no look: looks only take beliefs away.
 	all := m.presence.chunks.Load()
 	if all == nil {
 		return false
 	}
 	now := epoch.n.Load()
-	for w := first >> wordShift; w <= last>>wordShift; w++ {
-		c := (*all)[w>>(chunkShift-wordShift)].Load()
-		if c == nil || c.resident[w%len(c.resident)].Load()&wordMask(w, first, last) != wordMask(w, first, last) {
-			return false
+	for at := first; at <= last; {
+		end := min(last, at|(chunkPages-1))
+		c := (*all)[at/chunkPages].Load()
+		if c == nil || !c.resident.has(at%chunkPages, end%chunkPages) {
+			return false // which needs no look: looks only take beliefs away
 		}
-		m.look(c, now, w)
+		m.look(c, now, at/wordPages, end/wordPages)
+		at = end + 1
 	}
 	return m.presence.holds(first, last)
 }
@@ -204,27 +206,48 @@ func (p *presence) holds(first, last int) bool {
 	return true
 }
 
-// look compares the belief about word w of the mapping with what the kernel says.
-func (m *Mapping) look(c *chunk, now uint32, w int) {
-	i := w & (len(c.resident) - 1)
-	old := c.epochs[i].Load()
-	if old == now || !c.epochs[i].CompareAndSwap(old, now) {
-		return // somebody else looks at it
-	}
-	first := w * wordPages
-	n := min(wordPages, m.area.span>>m.pageShift-first)
-	var vec [wordPages]byte
-	var resident uint64
-	if m.presence.mincoreIsTrue(m) && m.mincore(m.area.base+uintptr(first)<<m.pageShift, n<<m.pageShift, vec[:]) == nil {
-		for i, v := range vec {
-			resident |= uint64(v&1) << i
+// look compares the belief about words [w, to] of the mapping, which lie in one
+// chunk, with what the kernel says.
+func (m *Mapping) look(c *chunk, now uint32, w, to int) {
+	var mine [len(c.resident)]bool // the others somebody else looks at
+	from, end := to+1, w
+	for at := w; at <= to; at++ {
+		i := at % len(c.resident)
+		if old := c.epochs[i].Load(); old != now && c.epochs[i].CompareAndSwap(old, now) {
+			mine[i] = true
+			from, end = min(from, at), at+1
 		}
-		if c.resident[i].Load()&^resident != 0 && epoch.waited.Load() > int64(slowWait) {
+	}
+	if from >= end {
+		return
+	}
+	var vec [chunkPages]byte // what is not asked about counts as not in memory
+	first := from * wordPages
+	n := min((end-from)*wordPages, m.area.span>>m.pageShift-first)
+	told := m.presence.mincoreIsTrue(m) && m.mincore(m.area.base+uintptr(first)<<m.pageShift, n<<m.pageShift, vec[:]) == nil
+	if !told {
+		clear(vec[:])
+	}
+	for at := from; at < end; at++ {
+		i := at % len(c.resident)
+		if !mine[i] {
+			continue
+		}
+		resident := residentBits((*[wordPages]byte)(vec[(at-from)*wordPages:]))
+		if told && c.resident[i].Load()&^resident != 0 && epoch.waited.Load() > int64(slowWait) {
 			epoch.period.Store(int64(stalePeriodMin))
 		}
+		c.resident[i].And(resident)
+		c.dirty[i].Store(0)
 	}
-	c.resident[i].And(resident)
-	c.dirty[i].Store(0)
+}
+
+// residentBits is a word of what mincore(2) says, a byte for each page.
+func residentBits(vec *[wordPages]byte) (bits uint64) {
+	for i, v := range vec {
+		bits |= uint64(v&1) << i
+	}
+	return bits
 }
 
 // mincoreIsTrue is the mapping's answer to that, asked once: it costs a call, and
