@@ -39,7 +39,7 @@ func main() {
 	flag.DurationVar(&s.slot, "slot", 10*time.Millisecond, "how long one row runs in one round")
 	short := flag.Bool("short", false, "3 rounds of 1 ms: proves that every row runs")
 	flag.BoolVar(&s.slow, "slow", false, "also what takes long: 1 GiB, cold reads, a slow file system, what reaches the disk")
-	flag.Int64Var(&s.gib, "gib", 2, "the size in GiB of the file of the cold random reads")
+	flag.Int64Var(&s.gib, "gib", 8, "the size in GiB of the file of the cold random reads")
 	only := flag.String("only", "", "only the tables whose key matches this regular expression")
 	flag.StringVar(&s.dir, "dir", "/var/tmp", "where the files to map are made, and removed from")
 	flag.Parse()
