@@ -183,6 +183,9 @@ func (m *Mapping) mapFile(op string) (*Mapping, error) {
 		m.release()
 		return nil, m.refuse(op, err)
 	}
+	if m.stat.Virtual {
+		m.coherent() // a question to FUSE or a server, which the first accesses would all wait for
+	}
 	return m.build(op, length)
 }
 

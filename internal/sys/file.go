@@ -23,6 +23,7 @@ type Stat struct {
 	Dev, Ino uint64
 	Blksize  int64
 	Uid      uint32
+	Virtual  bool // no block device stands behind the file system
 }
 
 // How OpenFile opens. The values are this package's own.

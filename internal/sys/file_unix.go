@@ -46,6 +46,7 @@ func stat(st *unix.Stat_t) Stat {
 	return Stat{
 		Kind: kind(uint32(st.Mode)), Size: st.Size, Blocks: st.Blocks,
 		Dev: uint64(st.Dev), Ino: uint64(st.Ino), Blksize: int64(st.Blksize), Uid: st.Uid,
+		Virtual: unix.Major(uint64(st.Dev)) == 0,
 	}
 }
 
