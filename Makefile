@@ -7,7 +7,7 @@ BENCHFLAGS ?=
 PLATFORMS := linux/amd64 linux/arm64 linux/386 darwin/arm64 freebsd/amd64 windows/amd64
 TESTED    = $(shell go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
 
-.PHONY: check fmt vet lint vuln test race gomaxprocs1 stress mutants bench fuzz
+.PHONY: check fmt vet lint vuln test race gomaxprocs1 stress mutants agree agree-long bench fuzz
 
 check: fmt vet lint vuln
 
@@ -55,6 +55,14 @@ stress:
 # Each promise of the library removed once; a test must notice. Some three minutes.
 mutants:
 	MMAP_MUTANTS=1 go test -count=1 -timeout 1h ./internal/mutants
+
+# Random programs in the engine of vmem and on the kernel: 30 seconds of them,
+# or a million steps. What they came to is shown last, and the number of steps.
+agree: AGREE ?= 30s
+agree-long: AGREE ?= 1000000
+agree agree-long:
+	@report=$$(mktemp) && MMAP_AGREE=$(AGREE) MMAP_AGREE_REPORT=$$report go test -count=1 -timeout 1h ./internal/agree && \
+		cat $$report; code=$$?; rm -f $$report; exit $$code
 
 bench:
 	cd bench && go run . $(BENCHFLAGS)

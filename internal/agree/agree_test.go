@@ -2,7 +2,10 @@ package agree
 
 import (
 	"flag"
+	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -32,32 +35,70 @@ func (k *kernel) begin(told *census) *pair {
 	return &pair{lead: k, follow: newEngine(k.windows, content), alive: []int{0}, told: told}
 }
 
+// TestRandomProgramsAgree runs a hundred programs, or as many as MMAP_AGREE
+// asks for: a duration, or a number of steps. Such a run wants every kind of
+// outcome, and leaves its figures in the file MMAP_AGREE_REPORT.
 func TestRandomProgramsAgree(t *testing.T) {
+	length := os.Getenv("MMAP_AGREE")
+	enough, err := limit(length)
+	if err != nil {
+		t.Fatalf("MMAP_AGREE: %v", err)
+	}
 	k := newKernel(t)
 	told := newCensus()
 	set(t, "rapid.nofailfile", "true")
-	set(t, "rapid.shrinktime", "10s")
+	set(t, "rapid.shrinktime", "5s")
 	set(t, "rapid.steps", "100")
-	start := time.Now()
 	var last *pair
 	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log("as short as it gets:\n", k.shortest(last.program))
+		if t.Failed() && last != nil {
+			t.Log("as short as it gets:\n" + k.shortest(last.program))
 		}
 	})
-	rapid.Check(t, func(t *rapid.T) {
-		p := k.begin(told)
-		last = p
-		t.Repeat(map[string]func(*rapid.T){"step": func(t *rapid.T) {
-			if d := p.step(draw(t, p)); d != "" {
-				t.Fatalf("%s\n%s", p.text(), d)
-			}
-		}})
-		if d := p.finish(); d != "" {
-			t.Fatalf("%s\n%s", p.text(), d)
+	start := time.Now()
+	for again := true; again; again = !enough(told.steps, time.Since(start)) {
+		rapid.Check(t, func(t *rapid.T) {
+			last = k.begin(told)
+			last.random(t)
+		})
+	}
+	last = nil // what fails from here on is no program
+	report := fmt.Sprintf("%v\n%d steps in %v, in full agreement\n", told, told.steps, time.Since(start).Round(time.Millisecond))
+	t.Log(report)
+	if length != "" {
+		for _, missing := range told.missing() {
+			t.Errorf("no program came to: %s", missing)
 		}
-	})
-	t.Logf("%v\n%d steps in %v", told, told.steps, time.Since(start))
+	}
+	if name := os.Getenv("MMAP_AGREE_REPORT"); name != "" {
+		if err := os.WriteFile(name, []byte(report), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// limit reads MMAP_AGREE. Nothing is a single round.
+func limit(length string) (enough func(steps int, spent time.Duration) bool, err error) {
+	if length == "" {
+		return func(int, time.Duration) bool { return true }, nil
+	}
+	if n, err := strconv.Atoi(length); err == nil {
+		return func(steps int, _ time.Duration) bool { return steps >= n }, nil
+	}
+	d, err := time.ParseDuration(length)
+	return func(_ int, spent time.Duration) bool { return spent >= d }, err
+}
+
+// random carries out steps that t draws.
+func (p *pair) random(t *rapid.T) {
+	t.Repeat(map[string]func(*rapid.T){"step": func(t *rapid.T) {
+		if d := p.step(draw(t, p)); d != "" {
+			t.Fatalf("%s%s", p.text(), d)
+		}
+	}})
+	if d := p.finish(); d != "" {
+		t.Fatalf("%s%s", p.text(), d)
+	}
 }
 
 // replay carries out a program and tells its text, and where it differs.

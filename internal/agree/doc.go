@@ -24,7 +24,7 @@
 //
 // # Longer runs
 //
-//	make agree        40 seconds
+//	make agree        30 seconds
 //	make agree-long   a million steps
 //
 // MMAP_AGREE=30s, or a number of steps, sets the length of a run.

@@ -160,5 +160,6 @@ func (p *pair) finish() string {
 			}
 		}
 	}
+	p.told.count(p.follow.m)
 	return p.lookAll()
 }

@@ -109,7 +109,10 @@ func drawField(t *rapid.T, s *step, name string, mapped []place) {
 	case "mmap flags":
 		s.flags = drawMapFlags(t)
 	case "mremap flags":
-		s.flags = evenly(t, "flags", []uint64{1, 3, 3, 0, 5, 7, 2, 4, 8})
+		s.flags = evenly(t, "flags", []uint64{1, 3, 3, 1, 3, 0, 5, 7, 1, 3, 0, 5, 7, 2, 4, 8})
+		if s.flags&remapDontUnmap != 0 && chance(t, "the same length", 80) {
+			s.more = s.size
+		}
 	case "msync flags":
 		s.flags = evenly(t, "flags", []uint64{syncSync, syncSync, syncAsync, syncInvalidate, syncSync | syncInvalidate, 0, syncSync | syncAsync, 8})
 	case "mlock2 flags":
