@@ -220,7 +220,7 @@ func attach(f *os.File, o Options) (*Segment, error) {
 		mode = sys.OpenRead
 	}
 	s := &Segment{lockFD: -1, dataFD: -1, slot: -1}
-	err = conn.Control(func(fd uintptr) {
+	control := conn.Control(func(fd uintptr) {
 		var writable, sealed bool
 		if _, writable, err = sys.Access(int(fd)); err == nil && !writable && !o.ReadOnly {
 			err = because(fs.ErrPermission, "the descriptor is open for reading alone")
@@ -234,7 +234,7 @@ func attach(f *os.File, o Options) (*Segment, error) {
 			s.lockFD, err = sys.Reopen(int(fd), mode)
 		}
 	})
-	if err == nil {
+	if err = errors.Join(control, err); err == nil {
 		err = lockBirth(s.lockFD, o.ReadOnly)
 	}
 	if err != nil {

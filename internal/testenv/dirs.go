@@ -80,6 +80,16 @@ func LoopFS(t testing.TB, kind string, size int64) string {
 	return root
 }
 
+// SmallTmpfs is the root of a new tmpfs of size bytes; t is skipped where it can't
+// be mounted.
+func SmallTmpfs(t testing.TB, size int64) string {
+	t.Helper()
+	Need(t, Root, tool("mount"))
+	root := newDir(t, os.TempDir())
+	mount(t, root, "-t", "tmpfs", "-o", fmt.Sprint("size=", size), "tmpfs")
+	return root
+}
+
 func needLoop(t testing.TB, kind string) {
 	t.Helper()
 	Need(t, Root, Feature{Name: "loop devices", Probe: func() error { return openable("/dev/loop-control") }}, tool("mkfs."+kind), tool("mount"))
