@@ -36,19 +36,8 @@ const (
 		MapNoReserve | MapPopulate | MapNonblock | MapStack // Linux forgot MapFixedNoReplace
 )
 
-// access turns a protection into an area's flags.
-func (prot Prot) access() vmFlags {
-	var f vmFlags
-	for _, b := range []struct {
-		prot Prot
-		flag vmFlags
-	}{{ProtRead, vmRead}, {ProtWrite, vmWrite}, {ProtExec, vmExec}} {
-		if prot&b.prot != 0 {
-			f |= b.flag
-		}
-	}
-	return f
-}
+// access turns a protection into an area's flags, which have the same bits.
+func (prot Prot) access() vmFlags { return vmFlags(prot) & vmAccess }
 
 // Mmap maps n bytes of f from off on, or zeros with MapAnonymous, and returns
 // the address. Nothing is read: faults do that, unless MapPopulate or

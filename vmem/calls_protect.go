@@ -34,12 +34,9 @@ func (p *Process) Mprotect(addr Addr, n uint64, prot Prot) error {
 
 // protect changes the part of one area.
 func (p *Process) protect(a *area, start, end Addr, prot Prot) error {
-	may := map[vmFlags]vmFlags{vmRead: vmMayRead, vmWrite: vmMayWrite, vmExec: vmMayExec}
 	want := prot.access()
-	for flag, allowed := range may {
-		if want&flag != 0 && a.flags&allowed == 0 {
-			return EACCES
-		}
+	if want&^a.may() != 0 {
+		return EACCES
 	}
 	old := a.flags
 	flags := old&^vmAccess | want

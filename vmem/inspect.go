@@ -56,17 +56,9 @@ func (p *Process) Areas() iter.Seq[Area] {
 func (a *area) public() Area {
 	has := func(f vmFlags) bool { return a.flags&f != 0 }
 	v := Area{
-		Start: a.start, End: a.end, Shared: has(vmMayShare),
+		Start: a.start, End: a.end, Prot: Prot(a.flags & vmAccess), Shared: has(vmMayShare),
 		Locked: has(vmLocked), OnFault: has(vmOnFault), DontFork: has(vmDontCopy), WipeOnFork: has(vmWipeOnFork),
 		DontDump: has(vmDontDump), Random: has(vmRandom), Sequential: has(vmSequential),
-	}
-	for _, b := range []struct {
-		flag vmFlags
-		prot Prot
-	}{{vmRead, ProtRead}, {vmWrite, ProtWrite}, {vmExec, ProtExec}} {
-		if has(b.flag) {
-			v.Prot |= b.prot
-		}
 	}
 	if a.file != nil {
 		v.Object, v.Offset = a.file.object, int64(a.pgoff)<<pageShift

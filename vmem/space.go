@@ -55,6 +55,9 @@ type lineage struct{ inherited bool }
 // inherited tells whether the pages may be shared with a parent.
 func (a *area) inherited() bool { return a != nil && a.lineage != nil && a.lineage.inherited }
 
+// may is what mprotect may give.
+func (a *area) may() vmFlags { return a.flags / vmMayRead & vmAccess }
+
 func (a *area) pages() uint64 { return pages(a.start, a.end) }
 
 // page is which page of the object, or of private memory, an address shows.
