@@ -7,7 +7,7 @@ BENCHFLAGS ?=
 PLATFORMS := linux/amd64 linux/arm64 linux/386 darwin/arm64 freebsd/amd64 windows/amd64
 TESTED    = $(shell go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
 
-.PHONY: check fmt vet lint vuln test race gomaxprocs1 stress mutants agree agree-long bench fuzz
+.PHONY: check fmt vet lint vuln test race gomaxprocs1 stress mutants agree agree-long large bench fuzz
 
 check: fmt vet lint vuln
 
@@ -63,6 +63,10 @@ agree-long: AGREE ?= 1000000
 agree agree-long:
 	@report=$$(mktemp) && MMAP_AGREE=$(AGREE) MMAP_AGREE_REPORT=$$report go test -count=1 -timeout 1h ./internal/agree && \
 		cat $$report; code=$$?; rm -f $$report; exit $$code
+
+# The engine edits a file of 1 GiB through 64 MiB of frames. Some twenty seconds.
+large:
+	MMAP_LARGE=1 go test -count=1 -v -run TestLargerThanMemory ./vmem
 
 bench:
 	cd bench && go run . $(BENCHFLAGS)

@@ -120,6 +120,23 @@ func TestSignals(t *testing.T) {
 	r.fault(err, vmem.SIGSEGV, vmem.KERNEL, 0)
 }
 
+// TestTruncationTakesCopies: a private copy of a page that the file has no more
+// is gone, one of the page that is cut in two stays as it is.
+func TestTruncationTakesCopies(t *testing.T) {
+	r := newRig(t, vmem.Config{})
+	f := r.file(vmem.NewBytes(make([]byte, 2*ps)))
+	r.mapped(f, 2, rw, vmem.MapPrivate)
+	r.poke(r.Process, at+8, 'x')
+	r.poke(r.Process, at+ps, 'x')
+	r.do("truncate", f.Truncate(1))
+	_, err := r.Load(at + ps)
+	r.fault(err, vmem.SIGBUS, vmem.ADRERR, at+ps)
+	r.do("truncate", f.Truncate(2*ps))
+	if a, b := r.peek(r.Process, at+8), r.peek(r.Process, at+ps); a != 'x' || b != 0 {
+		t.Errorf("the copies have %q and %q", a, b)
+	}
+}
+
 // A flaky Store fails where it is told to.
 type flaky struct {
 	*vmem.Bytes

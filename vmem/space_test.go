@@ -92,6 +92,13 @@ func TestMerging(t *testing.T) {
 			g.poke(g.Process, at+2*ps, 1)
 			m(g, 1, 1, rw, anon, nil, 0)
 		}, "0+2rw-p 2+1rw-p"},
+		{"even when nothing else tells them apart any more", func(g *rig) {
+			m(g, 0, 2, rw, anon, nil, 0)
+			g.do("madvise", g.Madvise(at, ps, vmem.AdviceDontDump))
+			g.poke(g.Process, at, 1)
+			g.poke(g.Process, at+ps, 1)
+			g.do("madvise", g.Madvise(at, ps, vmem.AdviceDoDump))
+		}, "0+1rw-p 1+1rw-p"},
 		{"neighbours that differ in permissions are of one family", func(g *rig) {
 			m(g, 0, 2, rw, anon, nil, 0)
 			g.do("mprotect", g.Mprotect(at, ps, r))

@@ -1,5 +1,5 @@
-// Package mutants breaks the root package on purpose, one safety claim at a
-// time, and wants its tests to notice. It has no code of its own.
+// Package mutants breaks the root package and the engine on purpose, one claim
+// at a time, and wants their tests to notice. It has no code of its own.
 //
 // Each mutant replaces one piece of source in a copy of the module and runs the
 // test that should fail. That every piece is still there is tested always; the

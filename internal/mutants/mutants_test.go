@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 // root is the module's directory, seen from here.
 const root = "../.."
 
-// A mutant breaks one claim of the root package.
+// A mutant breaks one claim of the root package or of the engine.
 type mutant struct {
 	claim    string // what is no longer true
 	file     string
@@ -130,6 +130,49 @@ var mutants = []mutant{
 		"!m.unreadable.Load()", "m.fd >= 0", "TestSendStopsAtAProtectedPage"},
 	{"residency that the kernel hides is unknown", "residency.go",
 		"return m.fd < 0 || m.sharedAnonymous()", "return m.fd != -12345 || m.sharedAnonymous()", "TestResidencyUnknownToStrangers"},
+	// The engine, whose tests judge on the Store.
+	{"msync writes all of its range", "vmem/calls_sync.go",
+		"a.page(start), a.page(to-1)+1", "a.page(start), a.page(start+(to-start)/2)", "TestWriteBack"},
+	{"protection does not make a page clean", "vmem/calls_protect.go",
+		"e.bits &^= Present\n", "e.bits &^= Present\n\t\te.frame.state = StateClean\n", "TestWriteBack"},
+	{"a store to a page that was written is noticed", "vmem/cache.go",
+		"bits &^= Writable | Dirty", "bits &^= Dirty", "TestStoreAfterWriteBack"},
+	{"a dirty page is written before it is evicted", "vmem/frame.go",
+		"if f.state == StateDirty {", "if f.state == StateWriting {", "TestMemoryPressure"},
+	{"a locked page stays in memory", "vmem/frame.go",
+		"&& f.held == 0 && !f.pinned()", "&& f.held == 0", "TestMemoryPressure"},
+	{"what is copied stays in memory while room is made for the copy", "vmem/fault.go",
+		"f.held++ // making", "f.held += 0 // making", "TestRandomPrograms"},
+	{"the tail of the last page is zeros after a truncation", "vmem/cache.go",
+		"n > 0 {\n\t\tclear(f.data[n:])", "n < 0 {\n\t\tclear(f.data[n:])", "TestTail"},
+	{"a truncation takes private copies", "vmem/cache.go",
+		"\to.unmapBeyondEnd()\n", "", "TestTruncationTakesCopies"},
+	{"a failed write-back is told", "vmem/cache.go",
+		"Frame: f.number})\n\tif err != nil {", "Frame: f.number})\n\tif err == nil && n < 0 {", "TestWriteFailure"},
+	{"a sync that fails makes nothing certain", "vmem/cache.go",
+		"} else if o.failure.count == failed {\n", "}\n\tif failed >= 0 {\n", "TestPowerCut"},
+	{"what was cut off does not come back after a power cut", "vmem/crash.go",
+		"zeroed[0].since = since", "zeroed[0].since = 0", "TestPowerCut"},
+	{"a store after fork is the process's own", "vmem/calls_process.go",
+		"e.bits &^= Writable", "e.bits &^= Dirty", "TestFork"},
+	{"a page that a child shows is not taken back", "vmem/fault.go",
+		"case f.object == nil && len(f.mappers) == 1:", "case f.object == nil:", "TestFaults"},
+	{"a page beyond the end is a SIGBUS", "vmem/fault.go",
+		"if index >= o.end() {", "if index > o.end() {", "TestSignals"},
+	{"areas of two open files are two", "vmem/space.go",
+		"a.flags == b.flags && a.file == b.file &&", "a.flags == b.flags &&", "TestMerging"},
+	{"two families of pages are two areas", "vmem/space.go",
+		"return there.lineage == comes.lineage", "return true", "TestMerging"},
+	{"an address that no kernel could have chosen is refused", "vmem/calls_map.go",
+		"|| chosen > last || !p.free(chosen, chosen+Addr(length))", "|| chosen > last", "TestChosenPlace"},
+}
+
+// pkg is the package whose tests should notice.
+func (m mutant) pkg() string {
+	if strings.HasPrefix(m.file, "vmem/") {
+		return "./vmem"
+	}
+	return "."
 }
 
 func TestMutantsApply(t *testing.T) {
@@ -149,8 +192,10 @@ func TestMutantsAreCaught(t *testing.T) {
 	copied := t.TempDir()
 	copyModule(t, copied)
 	scratch := scratchDir(t)
-	if out, err := goTest(t, copied, scratch, ".", "5m"); err != nil {
-		t.Fatalf("without any mutant: %v\n%s", err, out)
+	for _, pkg := range []string{".", "./vmem"} {
+		if out, err := goTest(t, copied, scratch, pkg, ".", "5m"); err != nil {
+			t.Fatalf("without any mutant: %v\n%s", err, out)
+		}
 	}
 	for _, m := range mutants {
 		t.Run(m.claim, func(t *testing.T) {
@@ -167,7 +212,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			if err := os.WriteFile(name, []byte(strings.Replace(string(src), m.old, m.new, 1)), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			out, err := goTest(t, copied, scratch, m.test, "20s") // a mutant may hang
+			out, err := goTest(t, copied, scratch, m.pkg(), m.test, "20s") // a mutant may hang
 			unmountAll(t, scratch)
 			switch {
 			case strings.Contains(out, "build failed") || strings.Contains(out, "setup failed") || strings.Contains(out, "vet:"):
@@ -185,7 +230,7 @@ func TestMutantsAreCaught(t *testing.T) {
 	}
 }
 
-// copyModule copies the root package and what it stands on.
+// copyModule copies the packages that have mutants and what they stand on.
 func copyModule(t *testing.T, to string) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
@@ -198,7 +243,7 @@ func copyModule(t *testing.T, to string) {
 		}
 		top, _, _ := strings.Cut(filepath.ToSlash(rel), "/")
 		if d.IsDir() {
-			if rel != "." && top != "internal" || strings.HasSuffix(rel, "mutants") {
+			if rel != "." && top != "internal" && top != "vmem" || strings.HasSuffix(rel, "mutants") {
 				return fs.SkipDir
 			}
 			return os.MkdirAll(filepath.Join(to, rel), 0o755)
@@ -217,10 +262,10 @@ func copyModule(t *testing.T, to string) {
 	}
 }
 
-// goTest runs tests of the copy's root package.
-func goTest(t *testing.T, dir, scratch, test, timeout string) (string, error) {
+// goTest runs tests of a package of the copy.
+func goTest(t *testing.T, dir, scratch, pkg, test, timeout string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-vet=off", "-v", "-timeout="+timeout, "-run", test, ".")
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-vet=off", "-v", "-timeout="+timeout, "-run", test, pkg)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "MMAP_TEST_RECORDS="+filepath.Join(dir, "records"), "TMPDIR="+scratch)
 	out, err := cmd.CombinedOutput()
