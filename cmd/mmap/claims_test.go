@@ -129,7 +129,7 @@ func TestVerdictFollowsFromTheCases(t *testing.T) {
 
 const claimsFile = "../../docs/CLAIMS.md"
 
-var update = flag.Bool("update", false, "write docs/CLAIMS.md from the table of claims")
+var update = flag.Bool("update", false, "write docs/CLAIMS.md from the table of claims, and the pictures of docs/MECHANISM.md")
 
 // TestClaimsDocument holds docs/CLAIMS.md and the table of live claims
 // together: they are the same rows.
