@@ -2,6 +2,7 @@
 // memory.
 //
 //	go run ./examples/edit FILE
+//	go run ./examples/edit -engine FILE    # the same on package vmem: see engine.go
 //
 // It is the C program that everybody writes first with mmap, step by step:
 //

@@ -43,6 +43,9 @@ func run(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
 }
 
+// ways are the kernel and the engine: all that is tested holds for both.
+var ways = map[string][]string{"kernel": nil, "engine": {"-engine"}}
+
 func TestEdit(t *testing.T) {
 	page := strings.Repeat("x", os.Getpagesize())
 	tests := []struct{ name, before, after string }{
@@ -53,19 +56,21 @@ func TestEdit(t *testing.T) {
 		{"a page and one byte", page + "y", "H" + page[1:] + "y"},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "test.txt")
-			if err := os.WriteFile(file, []byte(tt.before), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			stdout, stderr, code := run(t, file)
-			if want := "original content: " + tt.before + "\n"; stdout != want || stderr != "" || code != 0 {
-				t.Errorf("printed %q and %q with code %d, want %q and 0", stdout, stderr, code, want)
-			}
-			if after, err := os.ReadFile(file); string(after) != tt.after {
-				t.Errorf("the file is %q, %v; want %q", after, err, tt.after)
-			}
-		})
+		for way, args := range ways {
+			t.Run(tt.name+", "+way, func(t *testing.T) {
+				file := filepath.Join(t.TempDir(), "test.txt")
+				if err := os.WriteFile(file, []byte(tt.before), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				stdout, stderr, code := run(t, append(args, file)...)
+				if want := "original content: " + tt.before + "\n"; stdout != want || stderr != "" || code != 0 {
+					t.Errorf("printed %q and %q with code %d, want %q and 0", stdout, stderr, code, want)
+				}
+				if after, err := os.ReadFile(file); string(after) != tt.after {
+					t.Errorf("the file is %q, %v; want %q", after, err, tt.after)
+				}
+			})
+		}
 	}
 }
 
@@ -82,6 +87,10 @@ func TestErrors(t *testing.T) {
 		code int
 	}{
 		{"an empty file", []string{empty}, "is empty: there is no first character to change", 1},
+		{"an empty file, on the engine", []string{"-engine", empty}, "is empty: there is no first character to change", 1},
+		{"no such file, on the engine", []string{"-engine", filepath.Join(dir, "none")}, "none", 1},
+		{"a directory, on the engine", []string{"-engine", dir}, "is a directory", 1},
+		{"no file for the engine", []string{"-engine"}, "usage: edit FILE", 2},
 		{"no such file", []string{filepath.Join(dir, "none")}, "none", 1},
 		{"a directory", []string{dir}, "is a directory", 1},
 		{"no argument", nil, "usage: edit FILE", 2},

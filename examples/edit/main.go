@@ -8,6 +8,7 @@ import (
 )
 
 const usage = `usage: edit FILE
+       edit -engine FILE    with the mechanism of package vmem, and no mapping of the kernel's
 
 Prints FILE and changes its first character to H, on the disk.
 
@@ -21,11 +22,15 @@ func main() {
 		fmt.Print(usage)
 		return
 	}
-	if len(os.Args) != 2 {
+	change, args := edit, os.Args[1:]
+	if len(args) > 0 && args[0] == "-engine" {
+		change, args = editOnEngine, args[1:]
+	}
+	if len(args) != 1 {
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)
 	}
-	if err := edit(os.Args[1]); err != nil {
+	if err := change(args[0]); err != nil {
 		fmt.Fprintln(os.Stderr, "edit:", err)
 		os.Exit(1)
 	}
@@ -47,7 +52,7 @@ func edit(name string) error {
 		return err
 	}
 	if st.Mode().IsRegular() && st.Size() == 0 {
-		return fmt.Errorf("%s is empty: there is no first character to change; put some text in it first", name)
+		return errEmpty(name)
 	}
 
 	// 3. Map all of it, shared: stores reach the file.
@@ -78,4 +83,8 @@ func edit(name string) error {
 	}
 	// 6. Close the file. This could have been done right after step 3.
 	return f.Close()
+}
+
+func errEmpty(name string) error {
+	return fmt.Errorf("%s is empty: there is no first character to change; put some text in it first", name)
 }

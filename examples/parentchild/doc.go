@@ -2,6 +2,7 @@
 // stores 100, and the parent reads it.
 //
 //	go run ./examples/parentchild
+//	go run ./examples/parentchild -engine    # the same on package vmem: see engine.go
 //
 // It is the C program with an anonymous shared mapping and a fork:
 //

@@ -10,10 +10,11 @@ import (
 	"github.com/memwright/mmap"
 )
 
-const usage = `usage: parentchild
+const usage = `usage: parentchild            on the kernel
+       parentchild -engine    with the mechanism of package vmem
 
 Shares 4 KiB of memory with a child process: the child stores 100 in it, and
-the parent reads that. It takes no arguments.
+the parent reads that.
 `
 
 const (
@@ -26,6 +27,8 @@ func main() {
 	switch args := os.Args[1:]; {
 	case len(args) == 0:
 		err = parent()
+	case len(args) == 1 && args[0] == "-engine":
+		err = onEngine()
 	case len(args) == 1 && args[0] == "child":
 		err = child()
 	case len(args) == 1 && (args[0] == "-h" || args[0] == "--help"):

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestParentChild(t *testing.T) {
+	const demonstration = "the child changed it to: 100\nthe parent reads: 100\n"
 	tests := []struct {
 		name   string
 		args   []string
@@ -34,7 +35,8 @@ func TestParentChild(t *testing.T) {
 		stderr string // a part of it; empty: none
 		code   int
 	}{
-		{"the demonstration", nil, "the child changed it to: 100\nthe parent reads: 100\n", "", 0},
+		{"the demonstration", nil, demonstration, "", 0},
+		{"the demonstration, on the engine", []string{"-engine"}, demonstration, "", 0},
 		{"the child's part by hand", []string{"child"}, "", "run parentchild without arguments", 1},
 		{"an argument", []string{"x"}, "", "usage: parentchild", 2},
 		{"help", []string{"--help"}, usage, "", 0},

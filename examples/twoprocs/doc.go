@@ -2,6 +2,7 @@
 // file that both have mapped.
 //
 //	go run ./examples/twoprocs               # both processes, started by a third
+//	go run ./examples/twoprocs -engine       # the same on package vmem: see engine.go
 //	go run ./examples/twoprocs write FILE    # process A: what you type is stored
 //	go run ./examples/twoprocs read FILE     # process B, in another terminal
 //

@@ -13,6 +13,7 @@ import (
 )
 
 const usage = `usage: twoprocs                 show both processes at work
+       twoprocs -engine         the same with the mechanism of package vmem
        twoprocs write FILE      create FILE and store in it each line that is typed, up to Ctrl-D
        twoprocs read FILE       print each text that appears in FILE, until the writer ends
 
@@ -26,6 +27,8 @@ func main() {
 	switch args := os.Args[1:]; {
 	case len(args) == 0:
 		err = demonstrate(os.Stdout)
+	case len(args) == 1 && args[0] == "-engine":
+		err = demonstrateOnEngine(os.Stdout)
 	case len(args) == 2 && args[0] == "write":
 		err = write(args[1], os.Stdin, os.Stdout)
 	case len(args) == 2 && args[0] == "read":
@@ -41,6 +44,9 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// texts are what A writes in a demonstration.
+var texts = []string{"hello", "you see this as soon as I store it", "and nothing was sent"}
 
 // demonstrate starts both processes, gives A one text after another, and waits
 // for B to have seen each before it gives the next.
@@ -67,7 +73,7 @@ func demonstrate(stdout io.Writer) error {
 		return err
 	}
 	defer b.kill()
-	for _, text := range []string{"hello", "you see this as soon as I store it", "and nothing was sent"} {
+	for _, text := range texts {
 		if _, err := fmt.Fprintln(a.in, text); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -189,24 +190,30 @@ func TestNoHalfText(t *testing.T) {
 	}
 }
 
+// TestDemonstration holds what both processes print, and that the engine's print
+// the same. Only the file's name differs from run to run.
 func TestDemonstration(t *testing.T) {
-	stdout, stderr, code := run(t)
-	if stderr != "" || code != 0 {
-		t.Fatalf("printed %q with code %d", stderr, code)
-	}
-	var got []string
-	for line := range strings.Lines(stdout) {
-		got = append(got, strings.TrimSpace(line))
-	}
-	if len(got) != 7 || !strings.HasPrefix(got[0], "A has mapped ") {
-		t.Fatalf("printed %q, want 7 lines", got)
-	}
-	for i := 1; i < len(got); i += 2 {
-		a, okA := strings.CutPrefix(got[i], "A writes: ")
-		b, okB := strings.CutPrefix(got[i+1], "B reads:  ")
-		if !okA || !okB || a != b {
-			t.Errorf("A: %q, B: %q; want the same text", got[i], got[i+1])
+	var printed [2][]string
+	for i, args := range [][]string{nil, {"-engine"}} {
+		stdout, stderr, code := run(t, args...)
+		if stderr != "" || code != 0 {
+			t.Fatalf("%v printed %q with code %d", args, stderr, code)
 		}
+		got := strings.Split(strings.TrimSpace(stdout), "\n")
+		if len(got) != 7 || !strings.HasPrefix(got[0], "A has mapped ") {
+			t.Fatalf("%v printed %q, want 7 lines", args, got)
+		}
+		for i := 1; i < len(got); i += 2 {
+			a, okA := strings.CutPrefix(got[i], "A writes: ")
+			b, okB := strings.CutPrefix(got[i+1], "B reads:  ")
+			if !okA || !okB || a != b {
+				t.Errorf("%v: A: %q, B: %q; want the same text", args, got[i], got[i+1])
+			}
+		}
+		printed[i] = got[1:]
+	}
+	if !slices.Equal(printed[0], printed[1]) {
+		t.Errorf("the kernel's processes print %q, the engine's %q", printed[0], printed[1])
 	}
 }
 
