@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -117,7 +118,7 @@ func TestRefused(t *testing.T) {
 		{"no size", func() (*shm.Segment, error) { return shm.Anonymous(0, shm.Options{}) }, fs.ErrInvalid},
 		{"too many participants", func() (*shm.Segment, error) { return shm.Anonymous(1, shm.Options{Participants: 1024}) }, fs.ErrInvalid},
 		{"permissions that are none", func() (*shm.Segment, error) { return shm.Anonymous(1, shm.Options{Perm: fs.ModeDir}) }, fs.ErrInvalid},
-		{"more than there is", func() (*shm.Segment, error) { return shm.Create(name+"y", 1<<50, shm.Options{}) }, sys.ENOSPC},
+		{"more than there is", func() (*shm.Segment, error) { return shm.Create(name+"y", math.MaxInt/2, shm.Options{}) }, sys.ENOSPC},
 	}
 	for _, tt := range tests {
 		if s, err := tt.open(); !errors.Is(err, tt.want) || s != nil {

@@ -33,6 +33,9 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// TestSleepWithoutWaitv is TestSleep on a kernel before 5.16.
+func TestSleepWithoutWaitv(t *testing.T) { word.WithoutWaitv(func() { TestSleep(t) }) }
+
 // TestSleep covers each reason to return, on one word and on several.
 func TestSleep(t *testing.T) {
 	a, b := new(word.U32), new(word.U32)
