@@ -246,10 +246,6 @@ func (e *streamSide) Arm(how Wake) { e.us.wake.Store(uint32(how)) }
 // wakes us.
 func (e *streamSide) Armed() Wake { return Wake(e.us.wake.Load()) }
 
-// Word is where Arm says it: with WakeFutex, the word to sleep on while it holds
-// uint32(WakeFutex). Write it through Arm alone.
-func (e *streamSide) Word() *word.U32 { return e.us.wake }
-
 // PeerAlive reports false once the other side was taken and its participant is
 // no more. It asks the kernel, so it is no call for every read. What the dead have
 // committed can still be read.

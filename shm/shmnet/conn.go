@@ -220,7 +220,7 @@ func (c *Conn) watch() {
 func (c *Conn) interrupt() {
 	for _, l := range []*lane{&c.in, &c.out} {
 		l.over.Store(true)
-		l.kick()
+		l.ring()
 	}
 }
 
@@ -231,7 +231,7 @@ func (c *Conn) CloseWrite() error { return c.fail("close", c.closeWrite()) }
 func (c *Conn) closeWrite() error {
 	c.shut.Store(true)
 	c.out.over.Store(true)
-	c.out.kick()
+	c.out.ring()
 	c.out.Lock()
 	defer c.out.Unlock()
 	if c.closed.Load() {
@@ -254,8 +254,6 @@ func (c *Conn) Close() error {
 	c.out.Lock()
 	c.memory.out.Close()
 	c.memory.in.Close()
-	c.memory.out.Notify() // one that dozes; the socket's end wakes one that has parked
-	c.memory.in.Notify()
 	c.memory.space.Leave()
 	err := c.memory.unmap()
 	c.out.Unlock()

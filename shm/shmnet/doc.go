@@ -31,17 +31,16 @@
 //
 // # How a call waits
 //
-//	look ──▶ spin ──▶ doze ──▶ park
+//	look ──▶ spin ──▶ park
 //
 // It looks into the ring. It spins for as long as is worth while there (see
 // [github.com/memwright/mmap/shm/shmsync.Spinner]), so that an answer that comes at
-// once costs no system call. If waits were short of late, it dozes: it sleeps on a
-// word of the memory (futex(2)), which is quick and costs a thread, so no more
-// than a few do, and none for longer than a millisecond. Then it parks: its
-// goroutine waits for the socket's reader, and costs nothing.
+// once costs no system call: no more goroutines than GOMAXPROCS-1 do at once, and
+// none where the process has one processor. Then it parks: its goroutine waits for
+// the socket's reader, and costs no thread.
 //
-// Who waits says how in a word of the memory, and looks once more. Who has written
-// or read looks at that word, and enters the kernel only if it says so.
+// Who parks says so in a word of the memory, and looks once more. Who has written
+// or read looks at that word, and sends a byte only if it says so.
 //
 // # Lock order
 //

@@ -14,19 +14,25 @@ import (
 // Spinning before a sleep pays where what is waited for comes sooner than the
 // kernel could wake anybody, and only then: a spin that is a little too short
 // makes each side put the other to sleep, which costs more than not to spin at
-// all. So the budget is twice what a wake-up takes on this machine, or nothing.
+// all. So the budget is four times what a wake-up takes on this machine, or
+// nothing. Four, since a wait in which both sides slept has two wake-ups in it:
+// with less, two that have once gone to sleep would never find out that they need
+// not.
 
 const (
-	spinLeast = 20 * time.Microsecond
+	spinLeast = 50 * time.Microsecond
 	spinMost  = 100 * time.Microsecond
-	spinLoads = 64 // looks between two looks at the clock
+	spinLoads = 64   // looks between two looks at the clock
+	spinAlone = 2000 // ns until a spin first lets other goroutines run
+	probeEach = 16   // of so many waits one spins though it does not seem worth while
 )
 
 // A Spinner decides whether to spin before a sleep, from how long the waits of
 // one place have lasted of late. One goroutine at a time uses it.
 type Spinner struct {
-	recent atomic.Int64 // how long waits lasted, ns: a moving average over about 8
-	spent  int64        // what was spun before the sleep that comes now, ns
+	recent int64 // how long waits lasted, ns: a moving average over about 8
+	spent  int64 // what was spun before the sleep that comes now, ns
+	tries  uint
 }
 
 // spinners counts the goroutines of this process that spin: at most GOMAXPROCS-1,
@@ -36,12 +42,13 @@ var spinners atomic.Int64
 // Spin looks at done again and again, for as long as that is worth while, and
 // reports whether it became true. It does not look at all where this process has
 // less than 2 CPUs, by its affinity mask or its cgroup's quota, where enough
-// others spin already, and where recent waits lasted longer than the budget. A
-// false is followed by a sleep, and that by Slept.
+// others spin already, and where recent waits lasted longer than the budget, but
+// for a try now and then. Other goroutines get to run meanwhile. A false is followed by a sleep, and that by Slept.
 func (s *Spinner) Spin(done func() bool) bool {
 	s.spent = 0
 	budget := spinBudget()
-	if budget == 0 || s.recent.Load() > budget {
+	s.tries++
+	if budget == 0 || s.recent > budget && s.tries%probeEach != 0 {
 		return false
 	}
 	if spinners.Add(1) >= int64(runtime.GOMAXPROCS(0)) {
@@ -49,6 +56,7 @@ func (s *Spinner) Spin(done func() bool) bool {
 		return false
 	}
 	defer spinners.Add(-1)
+	yield := int64(spinAlone)
 	for began := now(); ; {
 		for range spinLoads {
 			if done() {
@@ -59,6 +67,12 @@ func (s *Spinner) Spin(done func() bool) bool {
 		if s.spent = now() - began; s.spent > budget {
 			return false
 		}
+		// What is ready to run here may be what the other side waits for. But a
+		// Gosched also has the runtime wake a thread (Go 1.22): seldom, then.
+		if s.spent >= yield {
+			runtime.Gosched()
+			yield = 2 * s.spent
+		}
 	}
 }
 
@@ -68,15 +82,10 @@ func (s *Spinner) Slept(d time.Duration) {
 	s.spent = 0
 }
 
-// Recent is how long waits have lasted of late, those that were spun away too.
-// None counts as longer than 400 µs.
-func (s *Spinner) Recent() time.Duration { return time.Duration(s.recent.Load()) }
-
 // lasted notes a wait of so many ns. One very long wait must not outweigh what
 // comes after it for long.
 func (s *Spinner) lasted(ns int64) {
-	recent := s.recent.Load()
-	s.recent.Store(recent + (min(ns, 4*int64(spinMost))-recent)/8)
+	s.recent += (min(ns, 4*int64(spinMost)) - s.recent) / 8
 }
 
 // spinBudget is how long a spin lasts at most here and now, in ns.
@@ -99,7 +108,7 @@ var calibrated = sync.OnceValue(func() time.Duration {
 		return 0
 	}
 	slices.Sort(taken)
-	return max(spinLeast, min(2*taken[len(taken)/2], spinMost))
+	return max(spinLeast, min(4*taken[len(taken)*3/4], spinMost)) // the upper quartile: some find a processor awake
 })
 
 // wakeUp measures how long a thread that has slept for a while takes to run
