@@ -5,10 +5,17 @@ import (
 
 	"github.com/memwright/mmap/internal/fleet"
 	"github.com/memwright/mmap/internal/testenv"
+	"github.com/memwright/mmap/shm"
 	"github.com/memwright/mmap/shm/shmsync"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+func TestMain(m *testing.M) {
+	// The anchor's thread and its memory stay for good: they are no leak of a test.
+	if s, err := shm.Anonymous(1, shm.Options{}); err == nil {
+		s.Close()
+	}
+	testenv.Main(m)
+}
 
 // A harbour is memory of this process in which a ring lies, and who takes part in
 // it, each with a Space of its own: what the race detector sees.
