@@ -42,7 +42,7 @@ func FuzzRing(f *testing.F) {
 		}
 		var reserved []Reservation
 		var taken []Record
-		buf := make([]byte, 400)
+		buf := make([]byte, 800)
 		for in = in[1:]; len(in) > 0; {
 			op := in[0]
 			in = in[1:]

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -447,9 +448,26 @@ func TestOverwrite(t *testing.T) {
 	}
 }
 
-// TestManyToMany: each record comes once, and those of one producer in their order.
+// TestManyToMany: each record comes once, and those of one producer in their order,
+// with a collection every 10 ms beside.
 func TestManyToMany(t *testing.T) {
 	needsFutex(t)
+	collect := time.NewTicker(10 * time.Millisecond)
+	var over sync.WaitGroup
+	stop := make(chan struct{})
+	over.Go(func() {
+		for {
+			select {
+			case <-collect.C:
+				runtime.GC()
+			case <-stop:
+				return
+			}
+		}
+	})
+	defer over.Wait()
+	defer close(stop)
+	defer collect.Stop()
 	const producers, consumers, each = 3, 3, 4000
 	h, r := makeRing(t, Options{Slots: 32, SlotBytes: 8})
 	var sending, receiving sync.WaitGroup
