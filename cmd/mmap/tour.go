@@ -58,6 +58,10 @@ removes it at the end. With FILE, the chapters that only read use FILE, of a
 longer one the first 64 MiB. FILE is never changed, but its pages are dropped
 from the page cache. Chapters that store use files of their own.
 
+Each chapter ends with a line about the engine of package vmem, which does in Go
+what the kernel does: what it made of the same steps, and whether that agrees.
+Where the kernel offers no evidence the chapter is shown on the engine instead.
+
 Every chapter ends as one of
   shown               the kernel did what is told
   shown another way   not everything can be seen here; the reason is given
@@ -257,5 +261,6 @@ func (t *tour) walk(ctx context.Context, ch chapter) chapterResult {
 	err := ch.run(s)
 	s.cleanUp()
 	s.conclude(err)
+	s.judgeEngine()
 	return s.result
 }

@@ -46,6 +46,8 @@ type chapterResult struct {
 	Reason     string      `json:"reason,omitempty"`
 	Statements []statement `json:"statements"`
 	Evidence   []figure    `json:"evidence"`
+
+	Engine *engineResult `json:"engine"` // nil: it has no part in the chapter
 }
 
 // A status is how a chapter ended.

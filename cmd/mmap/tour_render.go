@@ -118,6 +118,9 @@ func (t *tour) printChapter(r chapterResult) {
 	for _, f := range r.Evidence {
 		t.printFigure(f)
 	}
+	if r.Engine != nil {
+		t.paragraph(textIndent, r.Engine.Text)
+	}
 	fmt.Fprintln(t.out)
 }
 
