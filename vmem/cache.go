@@ -135,9 +135,9 @@ func (o *Object) dirty(f *frame) {
 	}
 }
 
-// held returns the frames of the pages in [first, last) that are in memory, in
+// resident returns the frames of the pages in [first, last) that are in memory, in
 // order: the cache is a map, and what the engine does must not depend on its order.
-func (o *Object) held(first, last uint64) []*frame {
+func (o *Object) resident(first, last uint64) []*frame {
 	var found []*frame
 	if last-first < uint64(len(o.pages)) {
 		for i := first; i < last; i++ {
@@ -185,7 +185,7 @@ func (o *Object) writePage(f *frame) {
 
 // writeBack writes the dirty pages of [first, last).
 func (o *Object) writeBack(first, last uint64) {
-	for _, f := range o.held(first, last) {
+	for _, f := range o.resident(first, last) {
 		if f.state == StateDirty {
 			o.writePage(f)
 		}
@@ -240,7 +240,7 @@ func (o *Object) resize(size int64) error {
 		return nil
 	}
 	o.zeroTail()
-	for _, f := range o.held(o.end(), ^uint64(0)) {
+	for _, f := range o.resident(o.end(), ^uint64(0)) {
 		o.forget(f)
 	}
 	o.unmapBeyondEnd()
@@ -282,7 +282,7 @@ func (o *Object) unmapBeyondEnd() {
 func (o *Object) punch(first, last uint64) error {
 	o.cut(int64(first)<<pageShift, min(int64(last)<<pageShift, o.size))
 	o.crash.punched()
-	for _, f := range o.held(first, last) {
+	for _, f := range o.resident(first, last) {
 		o.forget(f)
 	}
 	w, ok := o.store.(WritableStore)

@@ -43,7 +43,7 @@ func (o *Object) Record(most int) error {
 	}
 	r := &recorder{most: max(most, 2), sizes: []int64{o.size}, pages: map[uint64][]version{}}
 	o.crash = r
-	for _, f := range o.held(0, o.end()) {
+	for _, f := range o.resident(0, o.end()) {
 		if f.state == StateDirty {
 			r.pages[f.index] = []version{{data: o.stored(f.index)}, {data: o.snapshot(f)}}
 		}

@@ -67,9 +67,4 @@ func (m *Machine) tell(e Event) {
 }
 
 // call counts a call by name.
-func (m *Machine) call(name string) {
-	if m.counters.Calls == nil {
-		m.counters.Calls = map[string]int{}
-	}
-	m.counters.Calls[name]++
-}
+func (m *Machine) call(name string) { m.counters.Calls[name]++ }

@@ -103,7 +103,7 @@ type Frame struct {
 // Frames yields the pages of the object that are in memory, in order.
 func (o *Object) Frames() iter.Seq[Frame] {
 	return func(yield func(Frame) bool) {
-		for _, f := range o.held(0, ^uint64(0)) {
+		for _, f := range o.resident(0, ^uint64(0)) {
 			if !yield(Frame{f.number, f.index, f.state, f.pinned(), len(f.mappers)}) {
 				return
 			}

@@ -1,6 +1,10 @@
 package vmem
 
-import "errors"
+import (
+	"errors"
+	"maps"
+	"math/bits"
+)
 
 // PageSize is the size of a page and of a frame in bytes.
 const PageSize = 4096
@@ -30,7 +34,8 @@ type Config struct {
 	// means 32, as Linux has it, and 1 is none beyond the one.
 	ReadAhead int
 	// FaultAround is how many pages of a file one read fault maps, of those that
-	// are in memory; 0 means 16, as Linux has it, and 1 is the one.
+	// are in memory; 0 means 16, as Linux has it, and 1 is the one. It is rounded
+	// down to a power of two, and is at most 512.
 	FaultAround int
 	// MaxAreas is vm.max_map_count; 0 means 65530.
 	MaxAreas int
@@ -91,11 +96,13 @@ func New(c Config) *Machine {
 	}
 	def(&c.ReadAhead, 32)
 	def(&c.FaultAround, 16)
+	c.FaultAround = 1 << (bits.Len(uint(min(c.FaultAround, fanout))) - 1)
 	def(&c.MaxAreas, 65530)
 	addr(&c.Low, 64<<10)
 	addr(&c.Base, 0x7ffff7fff000)
 	addr(&c.High, 0x7ffffffff000)
 	m := &Machine{cfg: c, processes: map[int]*Process{}}
+	m.counters.Calls = map[string]int{}
 	m.zero = &frame{data: new([PageSize]byte)}
 	return m
 }
@@ -103,10 +110,7 @@ func New(c Config) *Machine {
 // Counters is a copy of what the machine counted since it was made.
 func (m *Machine) Counters() Counters {
 	c := m.counters
-	c.Calls = map[string]int{}
-	for name, n := range m.counters.Calls {
-		c.Calls[name] = n
-	}
+	c.Calls = maps.Clone(c.Calls)
 	return c
 }
 
