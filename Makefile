@@ -7,7 +7,7 @@ BENCHFLAGS ?=
 PLATFORMS := linux/amd64 linux/arm64 linux/386 darwin/arm64 freebsd/amd64 windows/amd64
 TESTED    = $(shell go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
 
-.PHONY: check fmt vet lint vuln test race gomaxprocs1 stress mutants agree agree-long large bench fuzz
+.PHONY: check fmt vet lint vuln test race gomaxprocs1 stress mutants agree agree-long large model kills bench fuzz
 
 check: fmt vet lint vuln
 
@@ -20,11 +20,13 @@ vet:
 	@for p in $(PLATFORMS); do echo "vet $$p"; \
 		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./... || exit 1; done
 	@go vet -tags invariants ./...
+	@go vet -tags steps ./...
 	@test ! -f bench/go.mod || (cd bench && go vet ./...)
 
 lint:
 	go tool staticcheck ./...
 	go tool staticcheck -tags invariants ./...
+	go tool staticcheck -tags steps ./...
 
 # govulncheck ends with 3 when it found something. Anything else but 0 means
 # that it could not ask (no way to vuln.go.dev): told, and no failure.
@@ -67,6 +69,14 @@ agree agree-long:
 # The engine edits a file of 1 GiB through 64 MiB of frames. Some twenty seconds.
 large:
 	MMAP_LARGE=1 go test -count=1 -v -run TestLargerThanMemory ./vmem
+
+# Shared memory: every order of the steps of each protocol within larger bounds
+# (some ten minutes), and a thousand processes killed under load.
+model:
+	MMAP_MODEL=1 go test -tags steps -count=1 -timeout 1h -run '^TestModel' -v ./shm/...
+
+kills:
+	MMAP_KILLS=1000 go test -count=1 -timeout 30m -run '^TestRandomKills$$' -v ./shm/...
 
 bench:
 	cd bench && go run . $(BENCHFLAGS)

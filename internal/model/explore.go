@@ -23,8 +23,7 @@ func Explore(t testing.TB, o Options, build func(w *World)) (runs int) {
 	t.Helper()
 	if o.Random {
 		rng := rand.New(rand.NewPCG(o.Seed, 0))
-		for runs < o.Runs {
-			runs++
+		for range o.Runs {
 			// Mostly on with the same process: a switch at every step hides as much
 			// as none.
 			calm := rng.IntN(10)
@@ -35,7 +34,7 @@ func Explore(t testing.TB, o Options, build func(w *World)) (runs int) {
 				return rng.IntN(n)
 			})
 		}
-		return runs
+		return o.Runs
 	}
 	var path []branch
 	for {

@@ -36,7 +36,6 @@ type Process struct {
 	state  state
 	at     string // what its next step does
 	asleep []word.Wait
-	woken  bool
 	timely bool // the sleep ended before its time
 	kernel bool // it stands for the kernel, and can't be killed
 }

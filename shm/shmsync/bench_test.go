@@ -14,15 +14,19 @@ func BenchmarkUncontended(b *testing.B) {
 	b.Run("shmsync.Mutex", func(b *testing.B) {
 		s := fleet.New(b, 1, 64).Join(0)
 		mu, ctx := must(s.Mutex(fleet.Data)), context.Background()
+		n := 0
 		for b.Loop() {
 			mu.Lock(ctx)
+			n++
 			mu.Unlock()
 		}
 	})
 	b.Run("sync.Mutex", func(b *testing.B) {
 		var mu sync.Mutex
+		n := 0
 		for b.Loop() {
 			mu.Lock()
+			n++
 			mu.Unlock()
 		}
 	})

@@ -101,7 +101,10 @@ func TestHostilePeer(t *testing.T) {
 			}
 			w := rng.Uint64()
 			if rng.IntN(3) > 0 {
-				w = bits[rng.IntN(len(bits))] | bits[rng.IntN(len(bits))] | bits[rng.IntN(len(bits))]
+				w = 0
+				for range 3 {
+					w |= bits[rng.IntN(len(bits))]
+				}
 			}
 			p := must(s.Word64(off))
 			p.Store(w)

@@ -80,6 +80,8 @@ type slot struct {
 	_     [5]uint64
 }
 
+func lifeOf(o Owner, state uint32) uint32 { return o.epoch()<<stateBits | state }
+
 // SlotBytes is the size of one participant in the table.
 const SlotBytes = 64
 
@@ -128,8 +130,8 @@ func (s *Space) Join(slot int) error {
 	}
 	p.pid.Store(uint64(os.Getpid()))
 	p.since.Store(uint64(time.Now().UnixNano()))
-	p.life.Store((epoch+1)<<stateBits | stateAttached)
 	s.self = ownerOf(slot, epoch+1)
+	p.life.Store(lifeOf(s.self, stateAttached))
 	return nil
 }
 
@@ -138,7 +140,7 @@ func (s *Space) Join(slot int) error {
 // afterwards.
 func (s *Space) Leave() {
 	if s.self != 0 {
-		s.slot(s.self.Slot()).life.CompareAndSwap(s.self.epoch()<<stateBits|stateAttached, s.self.epoch()<<stateBits|stateFree)
+		s.slot(s.self.Slot()).life.CompareAndSwap(lifeOf(s.self, stateAttached), lifeOf(s.self, stateFree))
 	}
 }
 
@@ -251,7 +253,7 @@ func (s *Space) Examine(o Owner) (alive bool, err error) {
 		return true, err
 	}
 	if !s.mem.ReadOnly {
-		s.slot(o.Slot()).life.CompareAndSwap(o.epoch()<<stateBits|stateAttached, o.epoch()<<stateBits|stateDead)
+		s.slot(o.Slot()).life.CompareAndSwap(lifeOf(o, stateAttached), lifeOf(o, stateDead))
 	}
 	return false, nil
 }
