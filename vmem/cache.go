@@ -180,6 +180,7 @@ func (o *Object) writePage(f *frame) {
 	o.m.tell(Event{Kind: BytesOut, Object: o, Off: f.off(), N: n, Frame: f.number})
 	if err != nil {
 		o.failure.add(err)
+		o.crash.failed(f.index, f.index+1)
 	}
 }
 
@@ -206,13 +207,13 @@ func (o *Object) sync(f *File, first, last uint64) error {
 	if !ok {
 		return nil
 	}
-	failed := o.failure.count
 	o.writeBack(first, last)
 	err := w.Sync()
 	o.m.tell(Event{Kind: Synced, Object: o, Off: int64(first) << pageShift})
 	if err != nil {
 		o.failure.add(err)
-	} else if o.failure.count == failed {
+		o.crash.failed(first, last)
+	} else {
 		o.crash.synced(first, last)
 	}
 	return o.failure.report(f)

@@ -25,6 +25,7 @@ type recorder struct {
 	most  int                  // versions of a page
 	sizes []int64              // the size that is durable, and each one since
 	pages map[uint64][]version // those that changed since they were durable
+	doubt map[uint64]bool      // those whose writing failed, and that were not stored to since
 }
 
 // A version is what a page held at some moment. The first is the durable one.
@@ -41,7 +42,7 @@ func (o *Object) Record(most int) error {
 	if o.store == nil {
 		return EINVAL
 	}
-	r := &recorder{most: max(most, 2), sizes: []int64{o.size}, pages: map[uint64][]version{}}
+	r := &recorder{most: max(most, 2), sizes: []int64{o.size}, pages: map[uint64][]version{}, doubt: map[uint64]bool{}}
 	o.crash = r
 	for _, f := range o.resident(0, o.end()) {
 		if f.state == StateDirty {
@@ -64,6 +65,7 @@ func (o *Object) after(f *frame) {
 	if r == nil {
 		return
 	}
+	delete(r.doubt, f.index)
 	kept := append(r.pages[f.index], version{data: o.snapshot(f)})
 	if len(kept) > r.most {
 		for i := 1; i < len(kept); i++ { // the oldest that means nothing else
@@ -155,6 +157,20 @@ func left(kept []version, k int) []version {
 	return kept[first:]
 }
 
+// failed keeps in mind that [first, last) could not be written or made durable.
+// The pages count as clean, so a later sync writes nothing of them, and makes
+// nothing certain.
+func (r *recorder) failed(first, last uint64) {
+	if r == nil {
+		return
+	}
+	for index := range r.pages {
+		if first <= index && index < last {
+			r.doubt[index] = true
+		}
+	}
+}
+
 // synced forgets what can't be found any more after a sync of [first, last):
 // all but the newest version of its pages, and all but the newest size.
 func (r *recorder) synced(first, last uint64) {
@@ -163,7 +179,7 @@ func (r *recorder) synced(first, last uint64) {
 	}
 	now := len(r.sizes) - 1
 	for index, kept := range r.pages {
-		if first <= index && index < last {
+		if first <= index && index < last && !r.doubt[index] {
 			delete(r.pages, index)
 			continue
 		}

@@ -88,6 +88,32 @@ func TestPowerCut(t *testing.T) {
 			f.Object().Store().(*flaky).sync = io.ErrUnexpectedEOF
 			r.refuses("fsync", f.Sync(), vmem.EIO)
 		}, "aaa baa"},
+		{"nor does one that works after it", func(r *rig, f *vmem.File) {
+			s := f.Object().Store().(*flaky)
+			r.poke(r.Process, at, 'b')
+			s.sync = io.ErrUnexpectedEOF
+			r.refuses("fsync", f.Sync(), vmem.EIO)
+			s.sync = nil
+			r.do("fsync", f.Sync())
+		}, "aaa baa"},
+		{"unless there was another store", func(r *rig, f *vmem.File) {
+			s := f.Object().Store().(*flaky)
+			r.poke(r.Process, at, 'b')
+			s.sync = io.ErrUnexpectedEOF
+			r.refuses("fsync", f.Sync(), vmem.EIO)
+			s.sync = nil
+			r.poke(r.Process, at, 'c')
+			r.do("fsync", f.Sync())
+		}, "caa"},
+		{"a page that could not be written is uncertain, others are not", func(r *rig, f *vmem.File) {
+			s := f.Object().Store().(*flaky)
+			r.poke(r.Process, at, 'b')
+			s.write = io.ErrUnexpectedEOF
+			r.WriteBack(f.Object(), 0, 1)
+			s.write = nil
+			r.poke(r.Process, at+ps, 'c')
+			r.refuses("fsync", f.Sync(), vmem.EIO)
+		}, "aca bca"},
 		{"a private store never arrives", func(r *rig, f *vmem.File) {
 			r.mapped(f, 3, rw, vmem.MapPrivate)
 			r.poke(r.Process, at, 'b')

@@ -150,7 +150,7 @@ var mutants = []mutant{
 	{"a failed write-back is told", "vmem/cache.go",
 		"Frame: f.number})\n\tif err != nil {", "Frame: f.number})\n\tif err == nil && n < 0 {", "TestWriteFailure"},
 	{"a sync that fails makes nothing certain", "vmem/cache.go",
-		"} else if o.failure.count == failed {\n", "}\n\tif failed >= 0 {\n", "TestPowerCut"},
+		"o.crash.failed(first, last)", "o.crash.synced(first, last)", "TestPowerCut"},
 	{"what was cut off does not come back after a power cut", "vmem/crash.go",
 		"zeroed[0].since = since", "zeroed[0].since = 0", "TestPowerCut"},
 	{"a store after fork is the process's own", "vmem/calls_process.go",
