@@ -7,7 +7,7 @@ BENCHFLAGS ?=
 PLATFORMS := linux/amd64 linux/arm64 linux/386 darwin/arm64 freebsd/amd64 windows/amd64
 TESTED    = $(shell go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
 
-.PHONY: check fmt vet lint vuln test race gomaxprocs1 stress mutants agree agree-long large model kills bench fuzz
+.PHONY: check fmt vet lint vuln test race gomaxprocs1 stress mutants agree agree-long large model kills nettest bench fuzz
 
 check: fmt vet lint vuln
 
@@ -77,6 +77,9 @@ model:
 
 kills:
 	MMAP_KILLS=1000 go test -count=1 -timeout 30m -run '^TestRandomKills$$' -v ./shm/...
+# What any net.Conn must do (golang.org/x/net/nettest), a hundred times.
+nettest:
+	CGO_ENABLED=1 go test -race -count=100 -run TestNettest ./shm/shmnet
 
 bench:
 	cd bench && go run . $(BENCHFLAGS)

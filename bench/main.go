@@ -26,6 +26,13 @@ func main() {
 		serve(os.Args[2])
 		return
 	}
+	if len(os.Args) > 3 && os.Args[1] == pairArg {
+		if err := play(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if len(os.Args) == 5 && os.Args[1] == receiveArg {
 		if err := receive(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench receiver:", err)
@@ -106,7 +113,7 @@ func entries() []entry {
 			return &t, err
 		}
 	}
-	return []entry{
+	return append([]entry{
 		{"mapname", false, quick(mapByName)},
 		{"mapopen", false, quick(mapOpenFile)},
 		{"read16", false, quick(read16)},
@@ -129,7 +136,7 @@ func entries() []entry {
 		{"evicted2", true, trials(func(dir string) (trial, error) { return lateness(dir, 2, true) })},
 		{"evicted1", true, trials(func(dir string) (trial, error) { return lateness(dir, 1, true) })},
 		{"written", true, trials(amplification)},
-	}
+	}, connections(trials)...)
 }
 
 func run(s settings) error {

@@ -117,6 +117,7 @@ type trial struct {
 	columns []string
 	rows    []trialRow
 	over    bool // also show by how much the first figure exceeds that of the first row, in the same round
+	ratio   bool // also show each figure as a multiple of the first row's, in the same round
 	close   []func() error
 	notes   func(t *trial) []string // if not nil, what follows from the rows
 }
@@ -169,10 +170,18 @@ func (t *trial) print(w io.Writer) {
 		fmt.Fprint(w, "---|")
 	}
 	fmt.Fprintln(w)
-	for _, r := range t.rows {
+	for i, r := range t.rows {
 		fmt.Fprintf(w, "| %s |", r.name)
-		for _, values := range r.got {
-			fmt.Fprintf(w, " %s |", spread(values))
+		for j, values := range r.got {
+			fmt.Fprintf(w, " %s", spread(values))
+			if t.ratio && i > 0 {
+				ratios := make([]float64, len(values))
+				for k, v := range values {
+					ratios[k] = v / t.rows[0].got[j][k]
+				}
+				fmt.Fprintf(w, ", times %s", spread(ratios))
+			}
+			fmt.Fprint(w, " |")
 		}
 		if t.over {
 			over := make([]float64, len(r.got[0]))
