@@ -22,7 +22,7 @@ type mutant struct {
 	claim    string // what is no longer true
 	file     string
 	old, new string
-	test     string // fails then
+	test     string // fails then; "TestX in dir" where it is not beside the file
 }
 
 var mutants = []mutant{
@@ -169,6 +169,9 @@ var mutants = []mutant{
 
 // pkg is the package whose tests should notice.
 func (m mutant) pkg() string {
+	if _, dir, ok := strings.Cut(m.test, " in "); ok {
+		return "./" + dir
+	}
 	if strings.HasPrefix(m.file, "vmem/") {
 		return "./vmem"
 	}
@@ -176,7 +179,7 @@ func (m mutant) pkg() string {
 }
 
 func TestMutantsApply(t *testing.T) {
-	for _, m := range mutants {
+	for _, m := range slices.Concat(mutants, againstTheKernel) {
 		if src, err := os.ReadFile(filepath.Join(root, m.file)); err != nil {
 			t.Error(err)
 		} else if n := strings.Count(string(src), m.old); n != 1 {
@@ -192,12 +195,12 @@ func TestMutantsAreCaught(t *testing.T) {
 	copied := t.TempDir()
 	copyModule(t, copied)
 	scratch := scratchDir(t)
-	for _, pkg := range []string{".", "./vmem"} {
+	for _, pkg := range []string{".", "./vmem", "./internal/agree"} {
 		if out, err := goTest(t, copied, scratch, pkg, ".", "5m"); err != nil {
 			t.Fatalf("without any mutant: %v\n%s", err, out)
 		}
 	}
-	for _, m := range mutants {
+	for _, m := range slices.Concat(mutants, againstTheKernel) {
 		t.Run(m.claim, func(t *testing.T) {
 			name := filepath.Join(copied, m.file)
 			src, err := os.ReadFile(name)
@@ -212,7 +215,8 @@ func TestMutantsAreCaught(t *testing.T) {
 			if err := os.WriteFile(name, []byte(strings.Replace(string(src), m.old, m.new, 1)), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			out, err := goTest(t, copied, scratch, m.pkg(), m.test, "20s") // a mutant may hang
+			test, _, _ := strings.Cut(m.test, " in ")
+			out, err := goTest(t, copied, scratch, m.pkg(), test, "20s") // a mutant may hang
 			unmountAll(t, scratch)
 			switch {
 			case strings.Contains(out, "build failed") || strings.Contains(out, "setup failed") || strings.Contains(out, "vet:"):
@@ -243,12 +247,12 @@ func copyModule(t *testing.T, to string) {
 		}
 		top, _, _ := strings.Cut(filepath.ToSlash(rel), "/")
 		if d.IsDir() {
-			if rel != "." && top != "internal" && top != "vmem" || strings.HasSuffix(rel, "mutants") {
+			if rel != "." && !slices.Contains([]string{"internal", "raw", "vmem"}, top) || strings.HasSuffix(rel, "mutants") {
 				return fs.SkipDir
 			}
 			return os.MkdirAll(filepath.Join(to, rel), 0o755)
 		}
-		if ext := filepath.Ext(name); ext != ".go" && ext != ".mod" && ext != ".sum" {
+		if ext := filepath.Ext(name); !slices.Contains([]string{".go", ".mod", ".sum", ".txt"}, ext) {
 			return nil
 		}
 		src, err := os.ReadFile(name)

@@ -1,0 +1,26 @@
+package mutants
+
+// againstTheKernel is deliberate errors in package vmem that show beside the
+// kernel: random programs come upon each within seconds.
+var againstTheKernel = []mutant{
+	{"areas whose private pages have different families stay apart", "vmem/space.go",
+		"return there.lineage == comes.lineage", "return true", "TestRandomProgramsAgree in internal/agree"},
+	{"neighbours are one only if their pages of the file follow", "vmem/space.go",
+		"a.page(a.end-1)+1 == b.pgoff", "a.page(a.end-1) <= b.pgoff", "TestRandomProgramsAgree in internal/agree"},
+	{"the rest of the last page is zeros", "vmem/cache.go",
+		"f != nil && n > 0 {", "f != nil && n < 0 {", "TestRandomProgramsAgree in internal/agree"},
+	{"after fork a store copies", "vmem/calls_process.go",
+		"e.bits &^= Writable\n\t\tchild.show", "child.show", "TestRandomProgramsAgree in internal/agree"},
+	{"a private page that others see is not taken", "vmem/fault.go",
+		"f.object == nil && len(f.mappers) == 1:", "f.object == nil && len(f.mappers) > 0:", "TestRandomProgramsAgree in internal/agree"},
+	{"a page behind the end of the file is a bus error", "vmem/fault.go",
+		"if index >= o.end() {", "if index > o.end() {", "TestRandomProgramsAgree in internal/agree"},
+	{"truncation takes private copies away", "vmem/cache.go",
+		"p.drop(from, a.end)", "_ = from", "TestRandomProgramsAgree in internal/agree"},
+	{"locks are not inherited", "vmem/calls_process.go",
+		"copied.flags &^= vmLockFlags\n", "", "TestRandomProgramsAgree in internal/agree"},
+	{"mremap takes private pages along", "vmem/calls_remap.go",
+		"p.table.set(to, moved)", "_ = to", "TestRandomProgramsAgree in internal/agree"},
+	{"mprotect takes the right to store away", "vmem/calls_protect.go",
+		"e.bits &^= Writable", "e.bits &^= 0", "TestRandomProgramsAgree in internal/agree"},
+}
