@@ -123,7 +123,9 @@ func (o *Object) add(f *frame, index uint64) {
 // more. What was not written is lost.
 func (o *Object) forget(f *frame) {
 	o.m.hideEverywhere(f)
-	o.m.dequeue(f)
+	if o.store != nil {
+		o.m.dequeue(f)
+	}
 	delete(o.pages, f.index)
 	o.m.release(f)
 }

@@ -70,6 +70,11 @@ func check(m *Machine) error {
 			return fmt.Errorf("frame %d: held", f.number)
 		}
 	}
+	for i, f := range m.clock {
+		if f.hour != i || f.object == nil || f.object.pages[f.index] != f || f.object.store == nil {
+			return fmt.Errorf("frame %d does not belong on the clock", f.number)
+		}
+	}
 	for _, b := range m.zero.data {
 		if b != 0 {
 			return fmt.Errorf("the page of zeros is not")

@@ -42,7 +42,7 @@ type frame struct {
 	held       int      // being used by a step: not evicted
 	referenced bool     // used by read or write since the clock came by
 	lazy       bool     // given back by MADV_FREE and not written since
-	prev, next *frame   // the clock's ring: frames of objects that have a Store
+	hour       int      // its place on the clock, if its object has a Store
 }
 
 // A mapper is an entry of a page table, by its process and address.
@@ -56,7 +56,9 @@ type frames struct {
 	zero *frame   // what reads of untouched private memory see
 	free []*frame // was used once
 	made int      // frames that exist, free ones too
-	hand *frame   // of the clock
+
+	clock []*frame // those that may be evicted: of objects that have a Store
+	hand  int      // the one that was looked at last
 }
 
 // InUse is how many frames hold a page.
@@ -94,7 +96,7 @@ func (m *Machine) zeroFrame(e Event) (*frame, error) {
 
 // release gives a frame back that nobody maps and no object has.
 func (m *Machine) release(f *frame) {
-	invariant.Check(len(f.mappers) == 0 && f.held == 0 && f.prev == nil, "frame %d released in use", f.number)
+	invariant.Check(len(f.mappers) == 0 && f.held == 0, "frame %d released in use", f.number)
 	*f = frame{number: f.number, data: f.data, mappers: f.mappers[:0]}
 	m.free = append(m.free, f)
 }
@@ -140,31 +142,19 @@ func (m *Machine) hideEverywhere(f *frame) {
 	}
 }
 
-// enqueue puts a frame of an object with a Store behind the clock's hand: it is
-// looked at last.
+// enqueue puts a frame of an object with a Store on the clock, dequeue takes it
+// off: the last one takes its place, which the hand has just passed.
 func (m *Machine) enqueue(f *frame) {
-	if m.hand == nil {
-		f.prev, f.next = f, f
-		m.hand = f
-		return
-	}
-	f.prev, f.next = m.hand.prev, m.hand
-	f.prev.next, f.next.prev = f, f
+	f.hour = len(m.clock)
+	m.clock = append(m.clock, f)
 }
 
-// dequeue takes a frame out of the ring.
 func (m *Machine) dequeue(f *frame) {
-	if f.prev == nil {
-		return
+	last := m.clock[len(m.clock)-1]
+	m.clock = m.clock[:last.hour]
+	if last != f {
+		m.clock[f.hour], last.hour = last, f.hour
 	}
-	if m.hand == f {
-		m.hand = f.next
-	}
-	if m.hand == f {
-		m.hand = nil
-	}
-	f.prev.next, f.next.prev = f.next, f.prev
-	f.prev, f.next = nil, nil
 }
 
 // reclaim evicts one page: the one that was chosen, or the first that the
@@ -177,10 +167,9 @@ func (m *Machine) reclaim() error {
 	}
 	// Twice round: the first clears what was used, the second finds it unused.
 	// What two rounds do not find is locked or in use by this very step.
-	for seen := 2 * m.made; m.hand != nil && seen > 0; seen-- {
-		f := m.hand
-		m.hand = f.next
-		if !m.used(f) && m.evictable(f) {
+	for range 2 * len(m.clock) {
+		m.hand = (m.hand + 1) % len(m.clock)
+		if f := m.clock[m.hand]; !m.used(f) && m.evictable(f) {
 			return m.evict(f)
 		}
 	}
