@@ -28,8 +28,10 @@
 // its page cache (cache.go). An access that the table does not allow is a
 // fault, and the decision what that means is in fault.go. The calls move areas
 // about and drop entries: faults do the rest (calls_map.go, calls_protect.go,
-// calls_lock.go, calls_advise.go, calls_remap.go, calls_file.go,
-// calls_process.go). What a power cut may leave is in crash.go.
+// calls_lock.go, calls_sync.go, calls_advise.go, calls_remap.go, calls_file.go,
+// calls_process.go). What a power cut may leave is in crash.go. What happens
+// inside a step is told as it happens (event.go), and all there is can be looked
+// at without changing it (inspect.go).
 //
 // # Choices
 //
