@@ -366,8 +366,11 @@ func (s *Segment) Close() error {
 // leave undoes join, as far as that had come.
 func (s *Segment) leave() error {
 	birth := lockBirth(s.lockFD, s.slot < 0)
-	if s.space != nil {
-		s.space.Leave()
+	// The memory first: a call that is still under way must change nothing once
+	// others hear that this participant is gone.
+	s.area.detach()
+	if s.slot >= 0 {
+		s.leaveTable()
 	}
 	var err error
 	if s.alive != nil {
@@ -383,6 +386,17 @@ func (s *Segment) leave() error {
 	word.Place("unlocked")
 	s.release()
 	return errors.Join(err, birth)
+}
+
+// leaveTable says in the table that this participant is gone. Where that can't be
+// mapped the others learn it from its lock, in their own time.
+func (s *Segment) leaveTable() {
+	table, err := mapControl(s.dataFD, int(s.head.directory()), false)
+	if err != nil {
+		return
+	}
+	s.space.LeaveBy(table.bytes())
+	table.unmap()
 }
 
 // unlinkIfLast takes the name away if nobody else takes part. One who may not
@@ -414,6 +428,9 @@ func (s *Segment) undo(err error) error {
 	if s.alive != nil {
 		s.alive.Release()
 	}
+	if s.area != nil {
+		s.area.detach()
+	}
 	if s.lockFD >= 0 {
 		sys.LockOFD(s.lockFD, sys.Unlock, 0, lockedBytes)
 	}
@@ -423,11 +440,8 @@ func (s *Segment) undo(err error) error {
 
 // release gives the memory and the descriptors back.
 func (s *Segment) release() {
-	if s.area != nil {
-		s.area.detach()
-		if s.space == nil {
-			s.area.unmap()
-		}
+	if s.area != nil && s.space == nil {
+		s.area.unmap()
 	}
 	for _, fd := range []int{s.dataFD, s.lockFD} {
 		if fd >= 0 {

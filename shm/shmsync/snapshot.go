@@ -92,14 +92,15 @@ func SnapshotOf[T any](s *Space, off int64) (*Snapshot[T], error) {
 func (n *Snapshot[T]) Load() (value T, version uint64, err error) {
 	defer runtime.KeepAlive(n.space)
 	for range snapshotTries {
-		if n.space.Closed() {
+		v := n.version.Load()
+		var err error
+		if v != 0 {
+			err = n.sized()
+		}
+		if n.space.Closed() { // then this was not the shared memory any more
 			return value, 0, fs.ErrClosed
 		}
-		v := n.version.Load()
-		if v == 0 {
-			return value, 0, nil
-		}
-		if err := n.sized(); err != nil {
+		if v == 0 || err != nil {
 			return value, 0, err
 		}
 		from := n.copies[v%snapshotCopies]

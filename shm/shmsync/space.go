@@ -136,11 +136,18 @@ func (s *Space) Join(slot int) error {
 }
 
 // Leave ends what Join began. What this participant holds is then its no more:
-// the next one gets ErrOwnerDied. The caller gives the liveness lock back
+// the next one gets ErrOwnerDied. So no call may be under way that would still
+// change shared memory: see LeaveBy. The caller gives the liveness lock back
 // afterwards.
-func (s *Space) Leave() {
+func (s *Space) Leave() { s.LeaveBy(s.mem.Bytes) }
+
+// LeaveBy is Leave where the caller has taken the shared memory from this Space
+// already, so that calls under way can change nothing any more. b is the same
+// memory, mapped anew: at least up to the table's end.
+func (s *Space) LeaveBy(b []byte) {
 	if s.self != 0 {
-		s.slot(s.self.Slot()).life.CompareAndSwap(lifeOf(s.self, stateAttached), lifeOf(s.self, stateFree))
+		life := &mem.At[slot](b, s.mem.Table+s.self.Slot()*SlotBytes).life
+		life.CompareAndSwap(s.self.epoch()<<stateBits|stateAttached, s.self.epoch()<<stateBits|stateFree)
 	}
 }
 

@@ -1,0 +1,107 @@
+//go:build steps
+
+package shm_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/memwright/mmap/internal/word"
+	"github.com/memwright/mmap/shm"
+	"github.com/memwright/mmap/shm/shmsync"
+)
+
+// breakpoint is called at every step, of whatever goroutine.
+type breakpoint func(what string)
+
+func (b breakpoint) Step(what string) { b(what) }
+
+func (b breakpoint) Sleep(time.Duration, []word.Wait) (done, timedOut bool) { return false, false }
+
+func (b breakpoint) Wake(*word.U32, int) bool { return false }
+
+// wide is a value that takes many stores.
+type wide [64]uint64
+
+func wideOf(n uint64) (v wide) {
+	for i := range v {
+		v[i] = n
+	}
+	return v
+}
+
+// TestClosingWhileStoring: a Store that is in its midst when its segment is closed
+// changes nothing after another has been told that its process has left.
+func TestClosingWhileStoring(t *testing.T) {
+	need(t)
+	name := ours(t)
+	s := create(t, name, 1<<16, shm.Options{})
+	o := must(shm.Open(name, shm.Options{}))
+	defer closeAll(t, o)
+	ours := must(shmsync.SnapshotOf[wide](s.Space(), s.DataStart()))
+	theirs := must(shmsync.SnapshotOf[wide](o.Space(), s.DataStart()))
+
+	stopped, goOn, stored := make(chan bool), make(chan bool), make(chan error, 1)
+	var stores, left atomic.Int32
+	word.Install(breakpoint(func(what string) {
+		switch {
+		case what == "store" && stores.Add(1) == 30:
+			close(stopped)
+			<-goOn
+		case what == "left" && left.Add(1) == 1:
+			if err := theirs.Store(context.Background(), wideOf(2)); err != nil {
+				t.Error(err)
+			}
+			close(goOn)
+			stored <- <-stored
+		}
+	}))
+	defer word.Install(nil)
+	go func() { stored <- ours.Store(context.Background(), wideOf(1)) }()
+	<-stopped
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-stored; !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("the Store: %v", err)
+	}
+	if v, version, err := theirs.Load(); v != wideOf(2) || version != 1 || err != nil {
+		t.Errorf("version %d is %v, %v", version, v, err)
+	}
+}
+
+// TestClosingWhileLoading: a Load whose memory is taken away says so, and does not
+// answer the zeros that are there instead.
+func TestClosingWhileLoading(t *testing.T) {
+	need(t)
+	for n := int32(1); ; n++ {
+		s := must(shm.Anonymous(1<<16, shm.Options{}))
+		snap := must(shmsync.SnapshotOf[wide](s.Space(), s.DataStart()))
+		if err := snap.Store(context.Background(), wideOf(1)); err != nil {
+			t.Fatal(err)
+		}
+		var loads atomic.Int32
+		closed := false
+		word.Install(breakpoint(func(what string) {
+			if what == "load" && loads.Add(1) == n {
+				closed = true
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		}))
+		v, _, err := snap.Load()
+		word.Install(nil)
+		if !closed {
+			s.Close()
+			return
+		}
+		if !errors.Is(err, fs.ErrClosed) && (err != nil || v != wideOf(1)) {
+			t.Errorf("closed before load %d: %v, %v", n, v, err)
+		}
+	}
+}
