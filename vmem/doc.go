@@ -39,7 +39,7 @@
 // each time, and a way to be told: [Choices] for what is chosen inside a call,
 // and [Machine.WriteBack], [Machine.Evict], [Process.DropFree] for what a kernel
 // does when it likes. A choice that a kernel could not have made is refused
-// with [ErrChoice], and changes nothing.
+// with [ErrChoice], and the step that asked for it is not done.
 //
 // # Hazards
 //
