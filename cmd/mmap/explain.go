@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"embed"
@@ -39,6 +40,7 @@ type explainOptions struct {
 	list   bool
 	source bool
 	kernel bool
+	html   string // a file, or ""
 }
 
 func newExplain(c *console) *cobra.Command {
@@ -81,6 +83,7 @@ Stories:
   mmap explain my.mmap                     ... and run it
   echo 'p1: load 4096' | mmap explain -    a script of one line
   mmap explain private-file --kernel       and what this kernel does beside it
+  mmap explain --html cow.html             a page with pictures for a browser
   mmap explain copies --lang zh            in Chinese
   mmap explain copies --json | jq '.steps[].copied'`,
 		Args: cobra.MaximumNArgs(1),
@@ -115,6 +118,7 @@ Stories:
 		},
 	}
 	cmd.Flags().BoolVar(&o.kernel, "kernel", false, "run each step on this system's kernel too, and tell whether it agrees")
+	cmd.Flags().StringVar(&o.html, "html", "", "write a page with a picture for each step to this file, instead of text")
 	cmd.Flags().BoolVar(&o.list, "list", false, "list the stories")
 	cmd.Flags().BoolVar(&o.source, "source", false, "print the script itself")
 	return cmd
@@ -172,9 +176,14 @@ func explain(ctx context.Context, c *console, s *script.Script, o explainOptions
 		}
 		defer kernel.end()
 	}
+	if c.json && o.html != "" {
+		return errors.New("--json or --html, not both")
+	}
+	page := newExplainHTML(c, s)
 	show := &explainText{console: c, cols: min(c.width(), mostColumns), steps: len(s.Steps)}
 	doc := newExplainDocument(c, s)
-	if !c.json {
+	text := !c.json && o.html == ""
+	if text {
 		show.head(s)
 	}
 	count := map[stepVerdict]int{}
@@ -191,10 +200,13 @@ func explain(ctx context.Context, c *console, s *script.Script, o explainOptions
 		if ctx.Err() != nil {
 			return errors.New("interrupted")
 		}
-		if c.json {
+		switch {
+		case c.json:
 			doc.add(m, agrees)
-		} else {
+		case text:
 			show.step(m, agrees)
+		default:
+			page.add(m, agrees)
 		}
 		if out.err != nil {
 			return out.err
@@ -203,6 +215,11 @@ func explain(ctx context.Context, c *console, s *script.Script, o explainOptions
 	switch {
 	case c.json:
 		err = c.printJSON(doc)
+	case !text:
+		var b bytes.Buffer
+		if err = page.write(&b); err == nil {
+			err = os.WriteFile(o.html, b.Bytes(), 0o644)
+		}
 	case kernel != nil:
 		show.agreement(count)
 	}

@@ -37,7 +37,10 @@ func inOrder(events []script.Event) []script.Event {
 		if e.Kind > vmem.FaultBus {
 			continue
 		}
-		for j := i; j > 0 && events[j-1].Kind >= vmem.BytesIn && events[j-1].Kind != vmem.BytesCopied; j-- {
+		brought := func(b script.Event) bool { // about by this fault
+			return b.Kind >= vmem.BytesIn && b.Kind != vmem.BytesCopied && (e.Kind == vmem.FaultMajor || b.Frame == e.Frame)
+		}
+		for j := i; j > 0 && brought(events[j-1]); j-- {
 			events[j-1], events[j] = events[j], events[j-1]
 		}
 	}

@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -230,6 +232,8 @@ func TestExplainRefuses(t *testing.T) {
 	}{
 		{"a script that is wrong", []string{bad}, 1, bad + ":2:1: expected a call, an access or a setting; nothing is called laod"},
 		{"no such story", []string{"copy-on-wrote"}, 1, "no story is called so; mmap explain --list names them"},
+		{"two forms at once", []string{"--json", "--html", "x"}, 1, "--json or --html, not both"},
+		{"a page that can't be written", []string{"--html", "/nowhere/page.html"}, 1, "/nowhere/page.html"},
 		{"two scripts", []string{"a", "b"}, 2, "at most 1"},
 		{"a line that can't be done", []string{scriptFile(t, "q: load 1\nexit(q)\nexit(q)")}, 1, ":3: there is no process q any more"},
 		{"a script that is too long", []string{scriptFile(t, strings.Repeat("# a remark\n", mostScript/10))}, 1, "more than"},
@@ -280,4 +284,77 @@ func (w *closedOutput) Write(p []byte) (int, error) {
 		return 0, os.ErrClosed
 	}
 	return len(p), nil
+}
+
+// pageOf writes the page of a script, and returns it.
+func pageOf(t *testing.T, args ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "page.html")
+	if printed := explained(t, append(args, "--html", path)...); printed != "" {
+		t.Errorf("printed %q beside the page", printed)
+	}
+	return string(must(os.ReadFile(path))(t))
+}
+
+var pictures = regexp.MustCompile(`(?s)<svg.*?</svg>`)
+
+// TestThePageHasAPictureOfEachStep holds that it is whole, well-formed, and
+// needs nothing from elsewhere.
+func TestThePageHasAPictureOfEachStep(t *testing.T) {
+	for _, name := range storyNames {
+		s := must(script.Parse(name, story(name)))(t)
+		for _, lang := range []string{"en", "zh"} {
+			page := pageOf(t, name, "--lang", lang)
+			drawn := pictures.FindAllString(page, -1)
+			if len(drawn) != len(s.Steps) || strings.Count(page, "<section") != len(s.Steps) {
+				t.Errorf("%s: %d pictures of %d steps", name, len(drawn), len(s.Steps))
+			}
+			for i, picture := range drawn {
+				if err := xml.Unmarshal([]byte(picture), new(struct{})); err != nil {
+					t.Errorf("%s, step %d: %v", name, i+1, err)
+				}
+			}
+			for _, word := range []string{"http:", "https:", "src=", "@import", "url(http", "ZgotmplZ", "%!", "NaN"} {
+				if strings.Contains(page, word) {
+					t.Errorf("%s: %q in the page", name, word)
+				}
+			}
+		}
+	}
+}
+
+// TestThePictureOfCopyOnWrite: after the fork two arrows for reading lead to
+// one frame; the store copies it, and leads the child's to the copy.
+func TestThePictureOfCopyOnWrite(t *testing.T) {
+	drawn := pictures.FindAllString(pageOf(t), -1)
+	for _, row := range []struct{ step, read, write, moved, changed int }{
+		{2, 0, 1, 0, 2}, {3, 2, 0, 0, 4}, {5, 1, 1, 1, 3}, {7, 0, 2, 0, 2},
+	} {
+		count := func(s string) int { return strings.Count(drawn[row.step-1], s) }
+		read, write, moved := count(`<path class="read"`), count(`<path class="write"`), count(`<path class="move"`)
+		if changed := count(` new"`); read != row.read || write != row.write || moved != row.moved || changed != row.changed {
+			t.Errorf("step %d: %d read, %d write, %d moved, %d changed; want %+v", row.step, read, write, moved, changed, row)
+		}
+	}
+}
+
+func TestThePageEscapesWhatAScriptSays(t *testing.T) {
+	page := pageOf(t, scriptFile(t, "# <b>title</b>\n\nfile f 4096 \"<script>&'\"\na = mmap(NULL, 4096, PROT_READ, MAP_SHARED, f, 0)\nload a 8 # <i>\n"))
+	for _, word := range []string{"<b>", "<script>", "<i>"} {
+		if strings.Contains(page, word) {
+			t.Errorf("%s in the page", word)
+		}
+	}
+	if !strings.Contains(page, "&lt;script&gt;&amp;") {
+		t.Error("the text of the file is not in the page")
+	}
+}
+
+func TestThePageOfManyPages(t *testing.T) {
+	page := pageOf(t, "--lang", "en", scriptFile(t, "file f 262144\na = mmap(NULL, 262144, PROT_READ, MAP_SHARED|MAP_POPULATE, f, 0)\n"))
+	for _, want := range []string{"and 52 entries more", "and 52 frames more", "and 52 pages more"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q", want)
+		}
+	}
 }

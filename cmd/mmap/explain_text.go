@@ -70,14 +70,14 @@ func (e *explainText) step(m *script.Moment, a *agreement) {
 }
 
 // onKernel tells how the step went there.
-func (e *explainText) onKernel(a agreement) string {
+func (c *console) onKernel(a agreement) string {
 	switch a.Verdict {
 	case stepAgrees:
-		return e.say("the kernel agrees", "内核与此一致")
+		return c.say("the kernel agrees", "内核与此一致")
 	case stepDiffers:
-		return e.say("THE KERNEL DIFFERS: ", "内核与此不同：") + a.Reason
+		return c.say("THE KERNEL DIFFERS: ", "内核与此不同：") + a.Reason
 	}
-	return e.say("not shown on the kernel: ", "内核上未展示：") + a.Reason
+	return c.say("not shown on the kernel: ", "内核上未展示：") + a.Reason
 }
 
 // agreement counts the verdicts.
