@@ -5,6 +5,8 @@
 //	mmap claims              check what is said of mmap against this kernel
 //	mmap doctor [PATH]       tell what this system can do for mappings
 //	mmap explain [SCRIPT]    show what mmap does, step by step, on an engine
+//	mmap shm ls|stat|top|gc|rm|bench
+//	                         look after memory that processes share
 //
 // It uses the module's public packages only.
 package main

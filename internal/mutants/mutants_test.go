@@ -45,7 +45,7 @@ var mutants = []mutant{
 	{"a slow answer that is short is no failure", "cold.go",
 		"&& m.readFailed(off+int64(n)) {", "{", "TestTruncatedMidway"},
 	{"a read that fails is told", "cold.go",
-		"return max(n, 0), true, err\n", "return max(n, 0), true, nil\n", "TestReadErrorOfTheDisk"},
+		"return n, waited, m.fileFault(off+int64(n), err)", "return n, waited, nil", "TestReadErrorOfTheDisk"},
 	{"a write does not append", "cold.go",
 		"m.unwritable.Load() || m.appends ||", "m.unwritable.Load() ||", "TestStoresDoNotAppend"},
 	{"no file call stands in where Protect forbids the access", "cold.go",
