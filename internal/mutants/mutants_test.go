@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -172,14 +173,16 @@ func (m mutant) pkg() string {
 	if _, dir, ok := strings.Cut(m.test, " in "); ok {
 		return "./" + dir
 	}
-	if strings.HasPrefix(m.file, "vmem/") {
-		return "./vmem"
+	for _, dir := range []string{"vmem/", "shm/", "internal/anchor/"} {
+		if strings.HasPrefix(m.file, dir) {
+			return "./" + path.Dir(m.file)
+		}
 	}
 	return "."
 }
 
 func TestMutantsApply(t *testing.T) {
-	for _, m := range slices.Concat(mutants, againstTheKernel) {
+	for _, m := range slices.Concat(mutants, againstTheKernel, shared) {
 		if src, err := os.ReadFile(filepath.Join(root, m.file)); err != nil {
 			t.Error(err)
 		} else if n := strings.Count(string(src), m.old); n != 1 {
@@ -195,12 +198,12 @@ func TestMutantsAreCaught(t *testing.T) {
 	copied := t.TempDir()
 	copyModule(t, copied)
 	scratch := scratchDir(t)
-	for _, pkg := range []string{".", "./vmem", "./internal/agree"} {
+	for _, pkg := range []string{".", "./vmem", "./internal/agree", "./shm", "./shm/shmsync", "./internal/anchor"} {
 		if out, err := goTest(t, copied, scratch, pkg, ".", "5m"); err != nil {
 			t.Fatalf("without any mutant: %v\n%s", err, out)
 		}
 	}
-	for _, m := range slices.Concat(mutants, againstTheKernel) {
+	for _, m := range slices.Concat(mutants, againstTheKernel, shared) {
 		t.Run(m.claim, func(t *testing.T) {
 			name := filepath.Join(copied, m.file)
 			src, err := os.ReadFile(name)
@@ -247,7 +250,7 @@ func copyModule(t *testing.T, to string) {
 		}
 		top, _, _ := strings.Cut(filepath.ToSlash(rel), "/")
 		if d.IsDir() {
-			if rel != "." && !slices.Contains([]string{"internal", "raw", "vmem"}, top) || strings.HasSuffix(rel, "mutants") {
+			if rel != "." && !slices.Contains([]string{"internal", "raw", "vmem", "shm"}, top) || strings.HasSuffix(rel, "mutants") {
 				return fs.SkipDir
 			}
 			return os.MkdirAll(filepath.Join(to, rel), 0o755)

@@ -176,3 +176,89 @@ func TestSlotUsedUp(t *testing.T) {
 		t.Errorf("one more: %v", err)
 	}
 }
+
+// TestDamage: a word that no lock ever has is an error of every call.
+func TestDamage(t *testing.T) {
+	_, s := participants(t, 2, 1024)
+	mu, rw := must(s[0].Mutex(fleet.Data)), must(s[0].RWMutex(fleet.Data+64))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, w := range []uint64{1 << 10, 1 << 28, 1<<54 | 1, 1<<32 | 5, 1 << 31, 1<<31 | 1<<30, 1 << 32, 3 << 29} {
+		must(s[1].Word64(fleet.Data)).Store(w)
+		must(s[1].Word64(fleet.Data + 64)).Store(w)
+		for i, err := range []error{mu.TryLock(), mu.Lock(ctx), rw.TryLock(), rw.Lock(ctx)} {
+			if !errors.Is(err, shmsync.ErrDamaged) {
+				t.Errorf("%#x, call %d: %v", w, i, err)
+			}
+		}
+		if err := rw.RLock(ctx); !errors.Is(err, shmsync.ErrDamaged) && !errors.Is(err, shmsync.ErrNeedsRepair) {
+			t.Errorf("%#x, a reader: %v", w, err)
+		}
+	}
+}
+
+// TestSlotIsInherited: what the dead one in a slot had is not the next one's.
+func TestSlotIsInherited(t *testing.T) {
+	f, s := participants(t, 2, 1024)
+	rw, sem := must(s[0].RWMutex(fleet.Data)), must(s[0].Semaphore(fleet.Data+256, 2))
+	if err := errors.Join(rw.RLock(t.Context()), rw.RLock(t.Context()), sem.Acquire(t.Context(), 1)); err != nil {
+		t.Fatal(err)
+	}
+	f.Kill(0)
+	next := f.Join(0)
+	rw, sem = must(next.RWMutex(fleet.Data)), must(next.Semaphore(fleet.Data+256, 2))
+	if err := errors.Join(rw.RLock(t.Context()), rw.RUnlock()); err != nil {
+		t.Error(err)
+	}
+	if err := rw.RUnlock(); !errors.Is(err, shmsync.ErrNotOwner) {
+		t.Errorf("a reader gives back what the dead one had: %v", err)
+	}
+	if err := must(s[1].RWMutex(fleet.Data)).TryLock(); err != nil {
+		t.Errorf("a writer waits for a dead reader: %v", err)
+	}
+	if err := sem.Acquire(t.Context(), 1); err != nil || sem.Free() != 1 {
+		t.Errorf("%d permits are left of 2 after one was taken: %v", sem.Free(), err)
+	}
+}
+
+// TestWriterGivesUpARepair: one who took over from a dead writer, and gave up
+// waiting for a reader, leaves the repair to the next.
+func TestWriterGivesUpARepair(t *testing.T) {
+	f, s := participants(t, 3, 1024)
+	var rw [3]*shmsync.RWMutex
+	for i := range rw {
+		rw[i] = must(s[i].RWMutex(fleet.Data))
+	}
+	if err := rw[2].RLock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() { gone <- rw[0].Lock(ctx) }() // dies while it waits for the reader
+	for !errors.Is(rw[1].TryRLock(), shmsync.ErrLocked) {
+		if err := rw[1].RUnlock(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	f.Kill(0)
+	short, cancelShort := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancelShort()
+	if err := rw[1].Lock(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a writer beside a reader: %v", err)
+	}
+	cancel()
+	<-gone
+	if err := rw[1].RLock(t.Context()); !errors.Is(err, shmsync.ErrNeedsRepair) {
+		t.Errorf("a reader before the repair: %v", err)
+	}
+	if err := rw[2].RUnlock(); err != nil {
+		t.Error(err)
+	}
+	if err := rw[1].Lock(t.Context()); !errors.Is(err, shmsync.ErrOwnerDied) {
+		t.Errorf("the next writer: %v", err)
+	}
+	if err := errors.Join(rw[1].MarkConsistent(), rw[1].Unlock(), rw[2].RLock(t.Context())); err != nil {
+		t.Error(err)
+	}
+}

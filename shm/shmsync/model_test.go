@@ -390,3 +390,78 @@ func TestModelSnapshot(t *testing.T) {
 		})
 	})
 }
+
+// TestModelMarkIsPassedOn: the kernel wakes one of those who wait for a process
+// that ended, whatever they wait for, and the others go on without a time-out.
+func TestModelMarkIsPassedOn(t *testing.T) {
+	explore(t, 0, func(w *model.World) {
+		f := fleet.New(t, 3, 64)
+		locks := func(s *shmsync.Space) (a, b *shmsync.Mutex) {
+			a, err := s.Mutex(fleet.Data)
+			b, err2 := s.Mutex(fleet.Data + 8)
+			if err := errors.Join(err, err2); err != nil {
+				w.Failf("%v", err)
+			}
+			return a, b
+		}
+		holds := false
+		f.Crew(w, "owner", 0, func(_ *model.Process, s *shmsync.Space) {
+			a, b := locks(s)
+			if err := errors.Join(a.Lock(context.Background()), b.Lock(context.Background())); err != nil {
+				return // the others came first
+			}
+			holds = true
+			f.Release(0)
+			f.Mark(0)
+		})
+		for i := 1; i <= 2; i++ {
+			f.Crew(w, fmt.Sprint("p", i), i, func(p *model.Process, s *shmsync.Space) {
+				m, b := locks(s)
+				if i == 2 {
+					m = b
+				}
+				err := m.Lock(context.Background())
+				if err != nil {
+					err = m.MarkConsistent()
+				}
+				if err := errors.Join(err, m.Unlock()); err != nil {
+					w.Failf("%s: %v", p.Name, err)
+				}
+			})
+		}
+		w.Check(func() error {
+			if !holds || w.TimedOut() > 0 {
+				return fmt.Errorf("the owner held both: %v; %d wake-ups were lost", holds, w.TimedOut())
+			}
+			return nil
+		})
+	})
+}
+
+// TestModelSnapshotLapped: a reader that is overtaken by a whole lap notices.
+func TestModelSnapshotLapped(t *testing.T) {
+	type value = [2]uint64
+	n := model.Explore(t, model.Options{Preemptions: 2}, func(w *model.World) {
+		f := fleet.New(t, 2, 1024)
+		f.Crew(w, "writer", 0, func(_ *model.Process, s *shmsync.Space) {
+			snap, err := shmsync.SnapshotOf[value](s, fleet.Data)
+			for n := uint64(1); n <= 5 && err == nil; n++ {
+				err = snap.Store(context.Background(), value{n, n})
+			}
+			if err != nil {
+				w.Failf("%v", err)
+			}
+		})
+		f.Crew(w, "reader", 1, func(_ *model.Process, s *shmsync.Space) {
+			snap, err := shmsync.SnapshotOf[value](s, fleet.Data)
+			if err != nil {
+				w.Failf("%v", err)
+				return
+			}
+			if v, version, err := snap.Load(); err != nil || v != (value{version, version}) {
+				w.Failf("version %d is %v: %v", version, v, err)
+			}
+		})
+	})
+	t.Logf("%d schedules", n)
+}

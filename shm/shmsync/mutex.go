@@ -63,7 +63,7 @@ func lockWord(o Owner) uint64 { return uint64(o.epoch())<<32 | uint64(o&slotMask
 
 // lockOwner is whose a word is. It fails for a word that no lock ever has.
 func (s *Space) lockOwner(w uint64) (Owner, error) {
-	if w&lockZeros != 0 || w&lockSlots > uint64(s.mem.Slots) {
+	if w&lockZeros != 0 || w&lockSlots > uint64(s.mem.Slots) || w&lockSlots == 0 && w>>32 != 0 {
 		return 0, ErrDamaged
 	}
 	return Owner(w>>32<<slotBits | w&lockSlots), nil

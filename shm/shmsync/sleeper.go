@@ -109,6 +109,9 @@ func (sl *Sleeper) sleep(owners []Owner, w, cancel word.Wait) (timedOut bool, er
 		mark := live.Load()
 		if mark&diedMark != 0 {
 			// Its process is ending. There is no word for its end: look again soon.
+			if alive, err := s.Examine(owner); !alive || err != nil {
+				return false, err
+			}
 			limit = examineAgain
 			continue
 		}

@@ -1,7 +1,11 @@
 package shm
 
 import (
+	"errors"
 	"testing"
+
+	"github.com/memwright/mmap/internal/sys"
+	"github.com/memwright/mmap/internal/testenv"
 )
 
 // FuzzDecode reads headers that anybody may have written: what passes lies within
@@ -42,5 +46,41 @@ func TestABI(t *testing.T) {
 		if n == ABI[a]() {
 			t.Errorf("type %d passes for another", i)
 		}
+	}
+}
+
+// TestCloseUnlocks: a copy of the locks' description is about, as in a child
+// between fork and exec. Whoever closed is gone all the same.
+func TestCloseUnlocks(t *testing.T) {
+	s, err := Anonymous(1, Options{})
+	if errors.Is(err, errors.ErrUnsupported) {
+		testenv.Skip(t, err.Error())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	other, err := Attach(f, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	about, err := sys.Dup(s.lockFD)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Close(about)
+	gone := s.space.Self()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if held, err := sys.HeldOFD(other.lockFD, int64(gone.Slot()), 1); held || err != nil {
+		t.Errorf("the slot's lock is held after Close: %v, %v", held, err)
+	}
+	if err := other.Close(); err != nil {
+		t.Error(err)
 	}
 }
