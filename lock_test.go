@@ -208,3 +208,22 @@ func TestLockAllLocksTheProcess(t *testing.T) {
 		t.Errorf("the child said\n%s", out)
 	}
 }
+
+// What an earlier Lock had locked goes with the one that fails, before the
+// kernel is even asked.
+func TestLockThatFailsLeavesNothingLocked(t *testing.T) {
+	testenv.Need(t, testenv.PopulateRead)
+	m := hold(t)(mmap.Anonymous(pageSize, mmap.Options{}))
+	if err := m.Lock(0, pageSize, mmap.LockNow); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Protect(0, pageSize, mmap.ProtNone); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Lock(0, pageSize, mmap.LockNow); err == nil {
+		t.Fatal("memory without access was locked")
+	}
+	if err := m.Discard(0, pageSize, mmap.DropPrivate); err != nil {
+		t.Errorf("the page is still locked: %v", err)
+	}
+}

@@ -102,6 +102,7 @@ func (m *Mapping) LockContext(ctx context.Context, off int64, n int, mode LockMo
 		// The call that locks holds the address space, so a disk should not be
 		// waited for in it.
 		if err := m.bringInFor(ctx, "lock", off, n); err != nil {
+			m.Unlock(off, n) // what an earlier Lock had locked of it
 			return err
 		}
 	}

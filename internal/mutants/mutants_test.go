@@ -107,6 +107,8 @@ var mutants = []mutant{
 		"sys.Truncate(fd, st.Size)", "_ = st", "TestNoMemoryNamesTheLimit"},
 	{"what can't be mapped is not grown", "open.go",
 		"if err := m.probeMap(); err != nil {\n\t\treturn 0, err\n\t}\n\treturn length", "return length", "TestRefusedGrowthLeavesTheFileAlone"},
+	{"a lock that fails early takes an earlier one along", "protect.go",
+		"m.Unlock(off, n) // what", "// what", "TestLockThatFailsLeavesNothingLocked"},
 	{"a lock that fails is told", "protect.go",
 		"func() error { return m.lock(off, n, mode) })", "func() error { m.lock(off, n, mode); return nil })", "TestLockLimit"},
 	{"the option Lock is told when it fails", "advise.go",
