@@ -68,14 +68,11 @@ func peer(t *testing.T, what string) (c *Conn, kill func()) {
 func TestPeerIsKilled(t *testing.T) {
 	t.Run("while we read", func(t *testing.T) {
 		c, kill := peer(t, "writes and waits")
+		if _, err := io.ReadFull(c, make([]byte, 4)); err != nil {
+			t.Fatal(err)
+		}
 		read := make(chan error, 1)
-		go func() {
-			all, err := io.ReadAll(c)
-			if string(all) != "last" {
-				err = fmt.Errorf("read %q, then %v", all, err)
-			}
-			read <- err
-		}()
+		go func() { read <- second(c.Read(make([]byte, 1))) }()
 		waitParked(t, &c.in)
 		kill()
 		if err := <-read; err != io.ErrUnexpectedEOF {
@@ -83,6 +80,17 @@ func TestPeerIsKilled(t *testing.T) {
 		}
 		if n, err := c.Write([]byte("too late")); n != 0 || err != io.ErrUnexpectedEOF {
 			t.Errorf("a write after that: %d, %v", n, err)
+		}
+	})
+	t.Run("before we read", func(t *testing.T) {
+		c, kill := peer(t, "writes and waits")
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil { // the rest was written with it
+			t.Fatal(err)
+		}
+		kill()
+		<-c.watched
+		if got, err := io.ReadAll(c); string(got) != "ast" || err != io.ErrUnexpectedEOF {
+			t.Errorf("read %q, then %v", got, err)
 		}
 	})
 	t.Run("while we write", func(t *testing.T) {
