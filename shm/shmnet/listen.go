@@ -136,8 +136,12 @@ func (l *listener) serve() {
 // to greet is turned away; nobody hears of it.
 func (l *listener) welcome(socket *net.UnixConn) {
 	stop := context.AfterFunc(l.ctx, func() { socket.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
 	c, err := l.greeted(socket)
+	// Before anybody has it: Close must not end what Accept has answered.
+	if !stop() && err == nil {
+		c.Close()
+		err = net.ErrClosed
+	}
 	if err != nil {
 		socket.Close()
 		<-l.places
