@@ -2,7 +2,9 @@ package shm
 
 import (
 	"errors"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/memwright/mmap/internal/sys"
 	"github.com/memwright/mmap/internal/testenv"
@@ -82,5 +84,42 @@ func TestCloseUnlocks(t *testing.T) {
 	}
 	if err := other.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNameIsLookedAtAgain: the name goes to another file while somebody waits to
+// attach. They get the other file.
+func TestNameIsLookedAtAgain(t *testing.T) {
+	path := testenv.TmpfsDir(t) + "/name"
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	leaving, err := openNamed(path, false)
+	if errors.Is(err, errors.ErrUnsupported) {
+		testenv.Skip(t, err.Error())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	type result struct {
+		fd  int
+		err error
+	}
+	coming := make(chan result)
+	go func() {
+		fd, err := openNamed(path, false)
+		coming <- result{fd, err}
+	}()
+	time.Sleep(20 * time.Millisecond) // it has opened the file, and waits
+	if err := errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600), sys.Close(leaving)); err != nil {
+		t.Fatal(err)
+	}
+	r := <-coming
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	defer sys.Close(r.fd)
+	if is, err := named(path, r.fd); !is || err != nil {
+		t.Errorf("attached to the file that has no name any more (%v)", err)
 	}
 }

@@ -72,6 +72,9 @@ func TestNamed(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+	if i, err := shm.Stat(name); err != nil || i.Participants != 1 {
+		t.Errorf("after one of two left: %+v, %v", i, err)
+	}
 	if err := mo.Lock(t.Context()); !errors.Is(err, shmsync.ErrOwnerDied) {
 		t.Errorf("after its owner left: %v", err)
 	}

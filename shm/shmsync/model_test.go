@@ -107,6 +107,11 @@ func TestModelMutex(t *testing.T) {
 
 // TestModelMutexCancelled gives a wait up at every step: the others come through.
 func TestModelMutexCancelled(t *testing.T) {
+	t.Run("before the unlock", func(t *testing.T) { mutexCancelled(t, false) })
+	t.Run("after it", func(t *testing.T) { mutexCancelled(t, true) })
+}
+
+func mutexCancelled(t *testing.T, after bool) {
 	explore(t, 2, func(w *model.World) {
 		f := fleet.New(t, 4, 64)
 		g := &guarded{w: w, f: f}
@@ -130,12 +135,15 @@ func TestModelMutexCancelled(t *testing.T) {
 				if err != nil {
 					mu.MarkConsistent()
 				}
-				if i == 0 {
+				if i == 0 && !after {
 					ctx.Cancel()
 				}
 				g.leave()
 				if err := mu.Unlock(); err != nil {
 					w.Failf("%s unlocks: %v", p.Name, err)
+				}
+				if i == 0 && after {
+					ctx.Cancel()
 				}
 			})
 		}
@@ -147,6 +155,45 @@ func TestModelMutexCancelled(t *testing.T) {
 			return nil
 		})
 	})
+}
+
+// TestModelWaitIsEnded: a Close, and a context, end a sleep at once.
+func TestModelWaitIsEnded(t *testing.T) {
+	for _, by := range []string{"Close", "a context"} {
+		t.Run(by, func(t *testing.T) {
+			explore(t, 0, func(w *model.World) {
+				f := fleet.New(t, 2, 64)
+				ctx := model.NewContext()
+				var waiter *shmsync.Space
+				var got error
+				f.Crew(w, "waiter", 1, func(_ *model.Process, s *shmsync.Space) {
+					waiter = s
+					mu, err := s.Mutex(fleet.Data)
+					if err == nil {
+						err = mu.Lock(ctx)
+					}
+					got = err
+				})
+				f.Crew(w, "holder", 0, func(_ *model.Process, s *shmsync.Space) {
+					mu, err := s.Mutex(fleet.Data)
+					if err != nil || mu.TryLock() != nil {
+						return // the other came first
+					}
+					if by == "Close" && waiter != nil {
+						waiter.Close()
+					} else {
+						ctx.Cancel()
+					}
+				})
+				w.Check(func() error {
+					if w.TimedOut() > 0 {
+						return fmt.Errorf("it slept on, and ended with %v", got)
+					}
+					return nil
+				})
+			})
+		})
+	}
 }
 
 // TestModelMutexNotRepaired: whoever comes after a repair that was given up gets

@@ -80,6 +80,23 @@ func TestMutexExcludes(t *testing.T) {
 	}
 }
 
+// TestMutexWithinAProcess: one goroutine waits for another of the same process.
+func TestMutexWithinAProcess(t *testing.T) {
+	_, s := participants(t, 1, 64)
+	mu := must(s[0].Mutex(fleet.Data))
+	for range 20 {
+		if err := mu.Lock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan error)
+		go func() { got <- errors.Join(mu.Lock(context.Background()), mu.Unlock()) }()
+		time.Sleep(time.Millisecond)
+		if err := errors.Join(mu.Unlock(), <-got); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestMutexGivesUp has most waits end by their context, at any moment.
 func TestMutexGivesUp(t *testing.T) {
 	_, s := participants(t, 3, 64)
