@@ -168,6 +168,46 @@ var mutants = []mutant{
 		"return there.lineage == comes.lineage", "return true", "TestMerging"},
 	{"an address that no kernel could have chosen is refused", "vmem/calls_map.go",
 		"|| chosen > last || !p.free(chosen, chosen+Addr(length))", "|| chosen > last", "TestChosenPlace"},
+	// Queues in shared memory. TestModels runs the tests of the build with steps.
+	{"a record is claimed only where tail still points", "shm/ring/produce.go",
+		"if r.tail.Load() != t {\n\t\t\tcontinue //", "if t == 1<<63 {\n\t\t\tcontinue //", "TestModels"},
+	{"who waits announces it before looking again", "shm/ring/ring.go",
+		"set := b.set()\n\t\twho, err := try()", "who, err := try()\n\t\tset := b.set()", "TestModels"},
+	{"who finishes a record rings where that makes room", "shm/ring/produce.go",
+		"if w.state() == done || p.r.Delivery != ToOne {", "if w.state() == taken {", "TestModels"},
+	{"a seat is freed after all else", "shm/ring/repair.go",
+		"if r.Delivery == ToOne {\n\t\tr.goBack(first)\n\t}\n\tr.seatOwner(seat).CompareAndSwap(uint32(who), 0)",
+		"r.seatOwner(seat).CompareAndSwap(uint32(who), 0)\n\tif r.Delivery == ToOne {\n\t\tr.goBack(first)\n\t}", "TestModels"},
+	{"who repairs looks whose the record is", "shm/ring/repair.go",
+		"if r.seatOwner(seat).Load() != uint32(who) {", "if seat < 0 {", "TestModels"},
+	{"a record given back while it is passed comes again", "shm/ring/consume.go",
+		"if w.state() == taken && record(state.Load()).state() == committed {", "if w.state() == claimed {", "TestModels"},
+	{"a block is lent to one record at a time", "shm/ring/slab.go",
+		"rec.lap() != lap || rec.state() == done {", "rec.lap() > 0 {", "TestModels"},
+	{"a reader looks whether it was overtaken", "shm/ring/overwrite.go",
+		"if r.head.Load() > rd.at {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t\tif err != nil {", "if err != nil {", "TestModels"},
+	{"what a dead producer had claimed is given up", "shm/ring/repair.go",
+		"(w.state() == claimed || w.state() == taken)", "w.state() == taken", "TestDeadProducer"},
+	{"what a dead consumer had taken comes again", "shm/ring/repair.go",
+		"(w.state() == claimed || w.state() == taken)", "w.state() == claimed", "TestDeadConsumer"},
+	{"and is marked", "shm/ring/record.go",
+		"return r.becomes(committed, 0) | 1<<seenShift", "return r.becomes(committed, 0)", "TestDeadConsumer"},
+	{"and is found", "shm/ring/repair.go",
+		"r.goBack(first)", "_ = first", "TestDeadConsumer"},
+	{"a record's length is checked", "shm/ring/ring.go",
+		"if i&r.mask+n > r.mask+1 {", "if n > 1<<40 {", "TestHostileWords"},
+	{"a loan is checked", "shm/ring/slab.go",
+		"if b >= uint64(r.Blocks) || w.length()", "if w.length()", "TestHostileWords"},
+	{"a stream's positions are checked", "shm/ring/stream.go",
+		"if at < max(least, e.seen) || at > most {", "if at < least {", "TestStreamHostilePositions"},
+	{"losses are counted", "shm/ring/overwrite.go",
+		"\t\tn++\n", "\t\tn += 0\n", "TestOverwrite"},
+	{"the slowest consumer keeps its records", "shm/ring/produce.go",
+		"c != 0 && c-1 < limit {", "c != 0 && c < 1 {", "TestToAll$"},
+	{"what a consumer passes over is free", "shm/ring/consume.go",
+		"if c.given == c.released { // nobody", "if c.given > 1<<40 { // nobody", "TestToAllPassesOver"},
+	{"laps of long ago do not come round", "shm/ring/produce.go",
+		"lap%renewLaps == 0", "lap%renewLaps == 12345", "TestLapsAreRenewed"},
 }
 
 // pkg is the package whose tests should notice.
@@ -200,7 +240,7 @@ func TestMutantsAreCaught(t *testing.T) {
 	copied := t.TempDir()
 	copyModule(t, copied)
 	scratch := scratchDir(t)
-	for _, pkg := range []string{".", "./vmem", "./internal/agree", "./shm", "./shm/shmsync", "./internal/anchor"} {
+	for _, pkg := range []string{".", "./vmem", "./internal/agree", "./shm", "./shm/shmsync", "./shm/ring", "./internal/anchor"} {
 		if out, err := goTest(t, copied, scratch, pkg, ".", "5m"); err != nil {
 			t.Fatalf("without any mutant: %v\n%s", err, out)
 		}
@@ -221,7 +261,7 @@ func TestMutantsAreCaught(t *testing.T) {
 				t.Fatal(err)
 			}
 			test, _, _ := strings.Cut(m.test, " in ")
-			out, err := goTest(t, copied, scratch, m.pkg(), test, "20s") // a mutant may hang
+			out, err := goTest(t, copied, scratch, m.pkg(), test, "40s") // a mutant may hang
 			unmountAll(t, scratch)
 			switch {
 			case strings.Contains(out, "build failed") || strings.Contains(out, "setup failed") || strings.Contains(out, "vet:"):

@@ -209,11 +209,11 @@ var _ = testenv.Register("ring.load", func() {
 })
 
 // TestRandomKills kills processes that send and receive, at random moments. After
-// each the others go on within a second. MMAP_RING_KILLS says how many; few by
+// each the others go on within a second. MMAP_KILLS says how many; few by
 // default.
 func TestRandomKills(t *testing.T) {
 	kills := 25
-	if s := os.Getenv("MMAP_RING_KILLS"); s != "" {
+	if s := os.Getenv("MMAP_KILLS"); s != "" {
 		kills = must[int](t)(strconv.Atoi(s))
 	}
 	const together = 3

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"testing"
 
 	"github.com/memwright/mmap/internal/fleet"
@@ -18,18 +17,17 @@ import (
 	"github.com/memwright/mmap/shm/shmsync"
 )
 
-// explore runs a model without deaths and with one, through all orders within a
-// few preemptions, and at random with two deaths. MMAP_MODEL_RUNS makes it longer:
-// one more preemption each, and so many runs at most.
-func explore(t *testing.T, build func(v *voyage)) {
+// explore runs a model without deaths and with one, through orders within a few
+// preemptions, and at random with two deaths. MMAP_MODEL makes it longer: one more
+// preemption each, and a hundred times as many runs.
+func explore(t *testing.T, build func(v *voyage)) { exploreFor(t, 2500, build) }
+
+// exploreFor is explore with so many runs without a death.
+func exploreFor(t *testing.T, longer int, build func(v *voyage)) {
 	t.Helper()
 	more, most := 0, 2500
-	if s := os.Getenv("MMAP_MODEL_RUNS"); s != "" {
-		var err error
-		if most, err = strconv.Atoi(s); err != nil {
-			t.Fatal(err)
-		}
-		more = 1
+	if os.Getenv("MMAP_MODEL") != "" {
+		more, most = 1, 250000
 	}
 	make := func(w *model.World) {
 		v := &voyage{t: t, w: w, begun: map[byte]bool{}, committed: map[byte]bool{}, fresh: map[byte]int{}, again: map[byte]int{}, released: map[byte]bool{}}
@@ -42,9 +40,9 @@ func explore(t *testing.T, build func(v *voyage)) {
 			return nil
 		})
 	}
-	n := model.Explore(t, model.Options{Preemptions: 2 + more, Runs: most}, make)
+	n := model.Explore(t, model.Options{Preemptions: 2 + more, Runs: max(longer, most)}, make)
 	m := model.Explore(t, model.Options{Preemptions: 1 + more, Crashes: 1, Runs: most}, make)
-	k := model.Explore(t, model.Options{Random: true, Crashes: 2, Runs: min(most, 1500+more*most), Seed: testenv.Seed(t)}, make)
+	k := model.Explore(t, model.Options{Random: true, Crashes: 2, Runs: most, Seed: testenv.Seed(t)}, make)
 	t.Logf("%d schedules without a death, %d with one, %d at random", n, m, k)
 }
 
@@ -61,6 +59,7 @@ type voyage struct {
 	fresh     map[byte]int  // deliveries not marked as again
 	again     map[byte]int  // and marked
 	released  map[byte]bool // Release has returned
+	died      bool          // somebody was dead from the beginning
 }
 
 // ring makes the ring, in which slot 0 is v.r's.
@@ -136,7 +135,7 @@ func (v *voyage) took(rec *Record) (id byte) {
 	case v.released[id]:
 		v.w.Failf("record %d came after its release", id)
 	case rec.Redelivered():
-		if v.w.Crashes() == 0 {
+		if v.w.Crashes() == 0 && !v.died {
 			v.w.Failf("record %d is marked, and nobody died", id)
 		}
 		v.again[id]++
@@ -350,6 +349,81 @@ func TestModelLaps(t *testing.T) {
 	})
 }
 
+// TestModelRepair: somebody has died with a record taken, before it could move next
+// on, and with one claimed. A consumer that does not know goes on,
+// and a newcomer finds out.
+func TestModelRepair(t *testing.T) {
+	exploreFor(t, 20000, func(v *voyage) {
+		v.ring(Options{Slots: 4, SlotBytes: 8, Seats: 4})
+		p := producer(t, v.r)
+		dies := must[*Ring](t)(Open(v.f.Join(5), fleet.Data, v.r.Options()))
+		c, q := consumer(t, dies), producer(t, dies)
+		v.send(p, 1, 8)
+		must[Record](t)(c.TryNext())
+		v.r.next.Store(0)
+		must[Reservation](t)(q.TryReserve(8))
+		v.send(p, 3, 8)
+		ok(t, p.Close())
+		v.died = true
+		take := func(c *Consumer) {
+			for range 2 {
+				rec, err := c.TryNext()
+				if err != nil {
+					break
+				}
+				v.release(&rec, v.took(&rec))
+			}
+		}
+		v.crew("old", 1, func(r *Ring) func() {
+			c := consumer(t, r)
+			return func() { take(c) }
+		})
+		v.crew("new", 2, func(r *Ring) func() {
+			return func() {
+				c, err := r.NewConsumer()
+				if err != nil {
+					v.w.Failf("a consumer: %v", err)
+					return
+				}
+				take(c)
+			}
+		})
+		v.f.Kill(5)
+		v.settled()
+	})
+}
+
+// TestModelSeat: two newcomers repair the same seat, and one of them sits down on
+// it and takes a record before the other has finished.
+func TestModelSeat(t *testing.T) {
+	explore(t, func(v *voyage) {
+		v.ring(Options{Slots: 4, SlotBytes: 8, Seats: 4})
+		dies := must[*Ring](t)(Open(v.f.Join(5), fleet.Data, v.r.Options()))
+		c := consumer(t, dies)
+		p := producer(t, v.r)
+		v.send(p, 1, 8)
+		must[Record](t)(c.TryNext())
+		ok(t, p.Close())
+		v.f.Kill(5)
+		v.died = true
+		for i := range 2 {
+			v.crew(fmt.Sprint("c", i), 1+i, func(r *Ring) func() {
+				return func() {
+					c, err := r.NewConsumer()
+					if err != nil {
+						v.w.Failf("a consumer: %v", err)
+						return
+					}
+					if rec, err := c.TryNext(); err == nil {
+						v.release(&rec, v.took(&rec))
+					}
+				}
+			})
+		}
+		v.settled()
+	})
+}
+
 // TestModelLoan: two producers and one block.
 func TestModelLoan(t *testing.T) {
 	explore(t, func(v *voyage) {
@@ -455,7 +529,7 @@ func TestModelOverwrite(t *testing.T) {
 			})
 		}
 		rd := must[*Reader](t)(v.r.NewReader())
-		got := 0
+		got, seen := 0, map[byte]bool{}
 		read := func() bool {
 			b := make([]byte, 16)
 			n, err := rd.TryRecv(b)
@@ -471,6 +545,10 @@ func TestModelOverwrite(t *testing.T) {
 					v.w.Failf("a torn record: %v", b[:n])
 				}
 			}
+			if seen[b[0]] && n == 8 {
+				v.w.Failf("record %d came twice", b[0])
+			}
+			seen[b[0]] = true
 			got++
 			return true
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/memwright/mmap/internal/mem"
+	"github.com/memwright/mmap/internal/word"
 	"github.com/memwright/mmap/shm/shmsync"
 )
 
@@ -126,6 +127,7 @@ func (rd *Reader) read(b []byte) (int, shmsync.Owner, error) {
 			return 0, 0, io.EOF
 		default:
 			var bytes []byte
+			word.Place("copy")
 			if bytes, err = r.bytesOf(rd.at, w); err == nil && len(bytes) <= len(b) {
 				copyOut(b, bytes)
 			}

@@ -650,6 +650,38 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// TestHostileWords: a word that no call has stored is an error, and bytes of
+// elsewhere are never handed out.
+func TestHostileWords(t *testing.T) {
+	for _, d := range []Delivery{ToOne, ToAll, Overwrite} {
+		for name, bad := range map[string]func(r *Ring) record{
+			"longer than what is left": func(r *Ring) record { return newRecord(r.lap(0), committed, plain, 0, 9*16) },
+			"a loan of no block":       func(r *Ring) record { return newRecord(r.lap(0), committed, loan, 0, 10) },
+			"padding with bytes":       func(r *Ring) record { return newRecord(r.lap(0), committed, pad, 0, 10) },
+		} {
+			_, r := makeRing(t, Options{Delivery: d, Slots: 8, SlotBytes: 16, Blocks: 1, BlockBytes: 200})
+			recv := receiver(t, r)
+			ok(t, producer(t, r).TrySend([]byte("good")))
+			r.state(0).Store(uint64(bad(r)))
+			if _, err := recv(); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("delivery %d, %s: %v", d, name, err)
+			}
+		}
+	}
+	for _, at := range []int{tailAt, headAt} {
+		h, r := makeRing(t, Options{Slots: 8, SlotBytes: 16})
+		p := producer(t, r)
+		words(h.Bytes(), fleet.Data+at, 1)[0].Store(1 << 60)
+		var err error
+		for i := 0; err == nil && i < 20; i++ {
+			err = p.TrySend(nil)
+		}
+		if !errors.Is(err, ErrCorrupt) && err != ErrFull {
+			t.Errorf("the cursor at %d is wild: %v", at, err)
+		}
+	}
+}
+
 // TestLapsAreRenewed: the inner slots of records get laps of late, before a lap of
 // long ago could come round again.
 func TestLapsAreRenewed(t *testing.T) {
