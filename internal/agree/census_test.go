@@ -114,6 +114,9 @@ func (c *census) String() string {
 	for what, n := range c.passed {
 		lines = append(lines, fmt.Sprintf("passed over %d times: %s", n, what))
 	}
+	for _, what := range neverCompared {
+		lines = append(lines, fmt.Sprintf("never compared: %s", what))
+	}
 	slices.Sort(lines)
 	var faults []string
 	for _, kind := range c.faultKinds() {

@@ -41,6 +41,10 @@ const (
 	dax undetermined = "MAP_SYNC"
 )
 
+// neverCompared is what programs do not depend on at all; steps that depend on
+// the others are passed over and counted.
+var neverCompared = []undetermined{readAhead, faultAround, failedGrowth, dax}
+
 // mincoreAgrees compares answers of mincore but for readAhead.
 func mincoreAgrees(kernel, engine string) bool {
 	for i := range kernel {
