@@ -224,7 +224,7 @@ func (m mutant) pkg() string {
 }
 
 func TestMutantsApply(t *testing.T) {
-	for _, m := range slices.Concat(mutants, againstTheKernel, shared) {
+	for _, m := range slices.Concat(mutants, againstTheKernel, shared, connections) {
 		if src, err := os.ReadFile(filepath.Join(root, m.file)); err != nil {
 			t.Error(err)
 		} else if n := strings.Count(string(src), m.old); n != 1 {
@@ -240,12 +240,12 @@ func TestMutantsAreCaught(t *testing.T) {
 	copied := t.TempDir()
 	copyModule(t, copied)
 	scratch := scratchDir(t)
-	for _, pkg := range []string{".", "./vmem", "./internal/agree", "./shm", "./shm/shmsync", "./shm/ring", "./internal/anchor"} {
+	for _, pkg := range []string{".", "./vmem", "./internal/agree", "./shm", "./shm/shmsync", "./shm/shmnet", "./shm/ring", "./internal/anchor"} {
 		if out, err := goTest(t, copied, scratch, pkg, ".", "5m"); err != nil {
 			t.Fatalf("without any mutant: %v\n%s", err, out)
 		}
 	}
-	for _, m := range slices.Concat(mutants, againstTheKernel, shared) {
+	for _, m := range slices.Concat(mutants, againstTheKernel, shared, connections) {
 		t.Run(m.claim, func(t *testing.T) {
 			name := filepath.Join(copied, m.file)
 			src, err := os.ReadFile(name)

@@ -1,0 +1,33 @@
+package mutants
+
+// connections are mutants of shm/shmnet.
+var connections = []mutant{
+	{"who parks looks once more", "shm/shmnet/lane.go",
+		"\t\tif l.news() {\n\t\t\tbreak\n\t\t}\n\t\t<-l.bell\n", "\t\t<-l.bell\n\t\tif l.news() {\n\t\t\tbreak\n\t\t}\n", "TestParkLooksOnceMore"},
+	{"who parks says so", "shm/shmnet/lane.go",
+		"\t\tl.side.Arm(ring.WakeBell)\n", "", "TestNettest"},
+	{"a bell that is asked for is rung", "shm/shmnet/conn.go",
+		"\tif bell {\n", "\tif bell && err != nil {\n", "TestNettest"},
+	{"a deadline ends a wait", "shm/shmnet/deadline.go",
+		"time.AfterFunc(left, d.kick)", "time.AfterFunc(left, func() {})", "TestNettest"},
+	{"a deadline in the past ends a wait", "shm/shmnet/deadline.go",
+		"\t\td.kick()\n", "", "TestNettest"},
+	{"a death ends a wait", "shm/shmnet/conn.go",
+		"c.gone.Store(true)\n\tc.interrupt()\n", "c.gone.Store(true)\n", "TestPeerIsKilled"},
+	{"a death is no end", "shm/shmnet/conn.go",
+		"case gone:\n\t\t\treturn 0, io.ErrUnexpectedEOF", "case gone:\n\t\t\treturn 0, io.EOF", "TestPeerIsKilled"},
+	{"what the dead have written is read", "shm/shmnet/conn.go",
+		"\t\tb, err := c.memory.in.TryNext(len(p))\n", "\t\tb, err := c.memory.in.TryNext(len(p))\n\t\tif gone {\n\t\t\terr = ring.ErrEmpty\n\t\t}\n", "TestPeerIsKilled"},
+	{"Close ends what waits", "shm/shmnet/conn.go",
+		"\tc.interrupt()\n\tc.in.Lock()", "\tc.in.Lock()", "TestCloseEndsWhatWaits"},
+	{"CloseWrite ends a write that waits", "shm/shmnet/conn.go",
+		"\tc.out.over.Store(true)\n\tc.out.ring()\n", "", "TestCloseEndsWhatWaits"},
+	{"a write to a peer that has closed fails though there is room", "shm/shmnet/conn.go",
+		"\t\tif c.gone.Load() {\n", "\t\tif c.gone.Load() && n < 0 {\n", "TestWriteToAPeerThatHasClosed"},
+	{"memory that can be truncated is refused", "shm/shmnet/memory.go",
+		"if !inMemory || !sealed {", "if !inMemory {", "TestHostileGreetings"},
+	{"a dialer's memory is bounded", "shm/shmnet/memory.go",
+		" || st.Size > int64(most) {", " || most < 0 {", "TestHostileGreetings"},
+	{"a connection keeps one descriptor", "shm/shmnet/dial.go",
+		"\tdefer sys.Close(fd)\n", "", "TestWhatAConnectionHolds"},
+}
