@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"runtime"
 
 	"github.com/memwright/mmap/shm/shmsync"
 )
@@ -91,16 +90,15 @@ func (v *Record) Release() error {
 		r.seatCursor(c.number).Store(upTo + 1)
 	} else {
 		if !r.state(v.at).CompareAndSwap(uint64(v.rec), uint64(v.rec.becomes(done, 0))) {
-			return fmt.Errorf("%w: the record at %d is not what was taken", ErrCorrupt, v.at)
+			return r.unlessClosed(fmt.Errorf("%w: the record at %d is not what was taken", ErrCorrupt, v.at))
 		}
 		if _, err := r.retire(^uint64(0)); err != nil {
-			return err
+			return r.unlessClosed(err)
 		}
 	}
 	v.c, v.bytes = nil, nil
 	err := r.writers.ring()
-	runtime.KeepAlive(r.space)
-	return err
+	return r.unlessClosed(err)
 }
 
 // Return gives the record back unread: it comes again, to this consumer or
@@ -121,11 +119,11 @@ func (v *Record) Return() error {
 		return nil
 	}
 	if !c.r.state(v.at).CompareAndSwap(uint64(v.rec), uint64(v.rec.again())) {
-		return fmt.Errorf("%w: the record at %d is not what was taken", ErrCorrupt, v.at)
+		return c.r.unlessClosed(fmt.Errorf("%w: the record at %d is not what was taken", ErrCorrupt, v.at))
 	}
 	c.r.goBack(v.at)
 	v.c, v.bytes = nil, nil
-	return c.r.readers.ring()
+	return c.r.unlessClosed(c.r.readers.ring())
 }
 
 // TryNext takes the next record. It fails with ErrEmpty, or with io.EOF at the
@@ -151,13 +149,20 @@ func (c *Consumer) Next(ctx context.Context) (v Record, err error) {
 }
 
 // take finds the next record. On ErrEmpty it tells who is filling it, if anybody is.
-func (c *Consumer) take() (Record, shmsync.Owner, error) {
+func (c *Consumer) take() (v Record, who shmsync.Owner, err error) {
 	switch {
 	case c.closed:
 		return Record{}, 0, fs.ErrClosed
 	case c.r.Delivery == ToAll:
-		return c.takeCopy()
+		v, who, err = c.takeCopy()
+	default:
+		v, who, err = c.takeOne()
 	}
+	return v, who, c.r.unlessClosed(err)
+}
+
+// takeOne is take where every record goes to one consumer.
+func (c *Consumer) takeOne() (Record, shmsync.Owner, error) {
 	r := c.r
 	for range r.Slots + patience {
 		i := r.next.Load()

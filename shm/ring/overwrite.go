@@ -102,6 +102,12 @@ func (rd *Reader) TryRecv(b []byte) (int, error) {
 }
 
 func (rd *Reader) read(b []byte) (int, shmsync.Owner, error) {
+	n, who, err := rd.copy(b)
+	return n, who, rd.r.unlessClosed(err)
+}
+
+// copy is read as long as the Space is open.
+func (rd *Reader) copy(b []byte) (int, shmsync.Owner, error) {
 	r := rd.r
 	for range r.Slots + patience {
 		if r.head.Load() > rd.at {

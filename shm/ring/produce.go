@@ -67,7 +67,10 @@ func (v *Reservation) end(w record) error {
 	}
 	v.p, v.bytes = nil, nil
 	if !p.r.state(v.at).CompareAndSwap(uint64(v.rec), uint64(w)) {
-		return fmt.Errorf("%w: the record at %d is not what was claimed", ErrCorrupt, v.at)
+		return p.r.unlessClosed(fmt.Errorf("%w: the record at %d is not what was claimed", ErrCorrupt, v.at))
+	}
+	if err := p.r.unlessClosed(nil); err != nil {
+		return err
 	}
 	if w.state() == done || p.r.Delivery != ToOne {
 		// Room: the record may be the one that head stood at.
@@ -122,6 +125,12 @@ func (p *Producer) Reserve(ctx context.Context, n int) (v Reservation, err error
 
 // reserve claims a record, and a block for it if it needs one.
 func (p *Producer) reserve(n int) (Reservation, shmsync.Owner, error) {
+	v, who, err := p.find(n)
+	return v, who, p.r.unlessClosed(err)
+}
+
+// find is reserve as long as the Space is open.
+func (p *Producer) find(n int) (Reservation, shmsync.Owner, error) {
 	r := p.r
 	switch {
 	case p.closed:
@@ -327,9 +336,9 @@ func (p *Producer) End(ctx context.Context) error {
 			return 0, fs.ErrClosed
 		}
 		if _, _, who, err = p.claim(committed, end, 0); err == nil {
-			err = p.r.readers.ring()
+			err = p.r.ringBoth() // producers that wait for room wait in vain
 		}
-		return who, err
+		return who, p.r.unlessClosed(err)
 	})
 }
 

@@ -139,6 +139,15 @@ func (r *Ring) seatCursor(seat int) *word.U64 {
 	return &words(r.memory, seatsAt+(seat-1)*lineBytes+8, 1)[0]
 }
 
+// unlessClosed is err, or fs.ErrClosed once the Space is closed: what was read and
+// stored since then was perhaps not the shared memory. It is asked afterwards.
+func (r *Ring) unlessClosed(err error) error {
+	if r.space.Closed() {
+		return fs.ErrClosed
+	}
+	return err
+}
+
 // holder is who sits on the seat that a record names, or nobody.
 func (r *Ring) holder(w record) shmsync.Owner {
 	if seat := w.seat(); seat >= 1 && seat <= r.Seats {

@@ -173,6 +173,9 @@ func (e *streamSide) look(least, most uint64) error {
 		return e.err
 	}
 	p := e.them.position.Load()
+	if e.space.Closed() {
+		return fs.ErrClosed
+	}
 	at := p &^ closedBit
 	if at < max(least, e.seen) || at > most {
 		e.err = fmt.Errorf("%w: the other side's position is %d, not in [%d, %d]", ErrCorrupt, at, max(least, e.seen), most)
@@ -204,6 +207,9 @@ func (e *streamSide) advance(n int) error {
 	if n > 0 {
 		e.position += uint64(n)
 		e.us.position.Store(e.position)
+	}
+	if e.space.Closed() { // then that was perhaps not the shared memory
+		return fs.ErrClosed
 	}
 	return nil
 }
