@@ -179,6 +179,7 @@ func TestModelWaitIsEnded(t *testing.T) {
 					if err != nil || mu.TryLock() != nil {
 						return // the other came first
 					}
+					s.Attached(0) // a step, for the other to fall asleep before
 					if by == "Close" && waiter != nil {
 						waiter.Close()
 					} else {
