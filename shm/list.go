@@ -115,7 +115,11 @@ func collect(name string) (gone bool, err error) {
 	if h.flags&flagKeep != 0 {
 		return false, nil
 	}
-	if err := lockBirth(fd, false); err != nil {
+	// Somebody who attaches or leaves takes part: there is nothing to wait for.
+	if err := sys.LockOFD(fd, sys.LockExclusive, birthByte, 1); err != nil {
+		if err == error(sys.EAGAIN) {
+			err = nil
+		}
 		return false, err
 	}
 	used, err := occupied(fd)

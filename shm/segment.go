@@ -365,7 +365,10 @@ func (s *Segment) Close() error {
 
 // leave undoes join, as far as that had come.
 func (s *Segment) leave() error {
-	birth := lockBirth(s.lockFD, s.slot < 0)
+	var birth error
+	if s.slot >= 0 {
+		birth = lockBirth(s.lockFD, false)
+	}
 	// The memory first: a call that is still under way must change nothing once
 	// others hear that this participant is gone.
 	s.area.detach()
@@ -377,15 +380,34 @@ func (s *Segment) leave() error {
 		err = s.alive.Release()
 	}
 	word.Place("left")
-	if s.path != "" && birth == nil && s.head.flags&flagKeep == 0 {
-		err = errors.Join(err, s.unlinkIfLast())
+	if s.slot >= 0 && birth == nil {
+		err = errors.Join(err, s.unlinkIfLast(s.lockFD))
 	}
 	// Unlocked, and not only closed: a child that is between fork and exec has a
 	// copy of the descriptor.
 	sys.LockOFD(s.lockFD, sys.Unlock, 0, lockedBytes)
 	word.Place("unlocked")
+	if s.slot < 0 {
+		err = errors.Join(err, s.unlinkAsReader())
+	}
 	s.release()
 	return errors.Join(err, birth)
+}
+
+// unlinkAsReader is unlinkIfLast for one who only read, and has left. Its own
+// description can't exclude others who read: two who leave at once would each see
+// the other, and one who attaches would lose the name. Without the right to write
+// it leaves the name to Collect.
+func (s *Segment) unlinkAsReader() error {
+	fd, err := sys.Reopen(s.lockFD, sys.OpenReadWrite)
+	if err != nil {
+		return nil
+	}
+	defer sys.Close(fd)
+	if err := lockBirth(fd, false); err != nil {
+		return err
+	}
+	return s.unlinkIfLast(fd)
 }
 
 // leaveTable says in the table that this participant is gone. Where that can't be
@@ -399,13 +421,17 @@ func (s *Segment) leaveTable() {
 	table.unmap()
 }
 
-// unlinkIfLast takes the name away if nobody else takes part. One who may not
-// (a sticky directory, another's file) leaves it to Collect.
-func (s *Segment) unlinkIfLast() error {
-	if used, err := occupied(s.lockFD); err != nil || used {
+// unlinkIfLast takes the name away if nobody but fd's description takes part,
+// which has the birth lock. One who may not (a sticky directory, another's file)
+// leaves it to Collect.
+func (s *Segment) unlinkIfLast(fd int) error {
+	if s.path == "" || s.head.flags&flagKeep != 0 {
+		return nil
+	}
+	if used, err := occupied(fd); err != nil || used {
 		return err
 	}
-	mine, err := named(s.path, s.lockFD)
+	mine, err := named(s.path, fd)
 	if err != nil || !mine {
 		return err
 	}

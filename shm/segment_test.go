@@ -407,3 +407,44 @@ func TestPlace(t *testing.T) {
 	}
 	closeAll(t, s)
 }
+
+// TestCollectGoesOn: a segment that somebody is attaching to keeps nobody from
+// collecting the others.
+func TestCollectGoesOn(t *testing.T) {
+	need(t)
+	dir := t.TempDir()
+	name := dir + "/a"
+	s := create(t, name, 4096, shm.Options{})
+	fd, err := sys.OpenFile(name, sys.OpenReadWrite, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Close(fd)
+	if err := sys.LockOFD(fd, sys.LockExclusive, 1<<20+1, 1); err != nil {
+		t.Fatal(err)
+	}
+	if removed, err := shm.Collect(dir); len(removed) != 0 || err != nil {
+		t.Errorf("collected %v, %v", removed, err)
+	}
+	if err := sys.LockOFD(fd, sys.Unlock, 1<<20+1, 1); err != nil {
+		t.Fatal(err)
+	}
+	closeAll(t, s)
+}
+
+// TestLastReaders: of two who only read, and leave at once, one takes the name
+// away.
+func TestLastReaders(t *testing.T) {
+	need(t)
+	for range 100 {
+		name := ours(t)
+		s := create(t, name, 4096, shm.Options{})
+		readers := []*shm.Segment{must(shm.Open(name, shm.Options{ReadOnly: true})), must(shm.Open(name, shm.Options{ReadOnly: true}))}
+		closeAll(t, s)
+		var both sync.WaitGroup
+		for _, r := range readers {
+			both.Go(func() { closeAll(t, r) })
+		}
+		both.Wait()
+	}
+}
