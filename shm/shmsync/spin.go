@@ -43,11 +43,14 @@ var spinners atomic.Int64
 // reports whether it became true. It does not look at all where this process has
 // less than 2 CPUs, by its affinity mask or its cgroup's quota, where enough
 // others spin already, and where recent waits lasted longer than the budget, but
-// for a try now and then. Other goroutines get to run meanwhile. A false is followed by a sleep, and that by Slept.
+// for a try now and then. Other goroutines get to run meanwhile. A false is
+// followed by a sleep, and that by Slept.
 func (s *Spinner) Spin(done func() bool) bool {
 	s.spent = 0
 	budget := spinBudget()
-	s.tries++
+	if s.tries++; s.tries == 1 {
+		s.recent = 2 * int64(spinMost) // a place must first show that its waits are short
+	}
 	if budget == 0 || s.recent > budget && s.tries%probeEach != 0 {
 		return false
 	}
