@@ -15,5 +15,9 @@
 // system whose reads take 20 ms (FUSE, served by a process of its own), and counts
 // what reaches a loop device. That needs root, FUSE and mkfs.ext4.
 //
+// # Lock order
+//
+// None: the locks of the program are there to be measured.
+//
 // It needs Linux on a 64-bit machine: its base line is the system calls.
 package main

@@ -122,6 +122,7 @@ func entries() []entry {
 		{"view4k", false, quick(look4K)},
 		{"two16", false, quick(both16)},
 		{"two4k", false, quick(both4K)},
+		{"locks", false, quick(func(string) (table, error) { return uncontended() })},
 		{"oneway64", false, wide(func(string) (table, error) { return oneWay(64, 8192) })},
 		{"oneway4k", false, wide(func(string) (table, error) { return oneWay(4096, 1024) })},
 		{"oneway1m", false, wide(func(string) (table, error) { return oneWay(1<<20, 16) })},

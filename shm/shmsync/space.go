@@ -147,7 +147,7 @@ func (s *Space) Leave() { s.LeaveBy(s.mem.Bytes) }
 func (s *Space) LeaveBy(b []byte) {
 	if s.self != 0 {
 		life := &mem.At[slot](b, s.mem.Table+s.self.Slot()*SlotBytes).life
-		life.CompareAndSwap(s.self.epoch()<<stateBits|stateAttached, s.self.epoch()<<stateBits|stateFree)
+		life.CompareAndSwap(lifeOf(s.self, stateAttached), lifeOf(s.self, stateFree))
 	}
 }
 
