@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/memwright/mmap/internal/sys"
 	"github.com/memwright/mmap/internal/word"
 	"github.com/memwright/mmap/shm"
 	"github.com/memwright/mmap/shm/shmsync"
@@ -103,5 +104,28 @@ func TestClosingWhileLoading(t *testing.T) {
 		if !errors.Is(err, fs.ErrClosed) && (err != nil || v != wideOf(1)) {
 			t.Errorf("closed before load %d: %v, %v", n, v, err)
 		}
+	}
+}
+
+// TestClosingReader: nobody attaches while one who only read takes the name away,
+// not even to read.
+func TestClosingReader(t *testing.T) {
+	need(t)
+	name := ours(t)
+	s := create(t, name, 1<<16, shm.Options{})
+	r := must(shm.Open(name, shm.Options{ReadOnly: true}))
+	closeAll(t, s)
+	excluded := false
+	word.Install(breakpoint(func(what string) {
+		if what == "unlink" {
+			fd := must(sys.OpenFile(shm.Directory+"/"+name, sys.OpenRead, 0))
+			defer sys.Close(fd)
+			excluded = sys.LockOFD(fd, sys.LockShared, 1<<20+1, 1) == error(sys.EAGAIN) // the birth lock
+		}
+	}))
+	closeAll(t, r)
+	word.Install(nil)
+	if !excluded {
+		t.Error("one who attached would have lost the name")
 	}
 }
