@@ -3,6 +3,7 @@
 FUZZTIME  ?= 30s
 STRESSTIME ?= 10s
 COUNT     ?= 20
+KILLS     ?= 1000
 BENCHFLAGS ?=
 PLATFORMS := linux/amd64 linux/arm64 linux/386 darwin/arm64 freebsd/amd64 windows/amd64
 TESTED    = $(shell go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
@@ -76,7 +77,8 @@ model:
 	MMAP_MODEL=1 go test -tags steps -count=1 -timeout 1h -run '^TestModel' -v ./shm/...
 
 kills:
-	MMAP_KILLS=1000 go test -count=1 -timeout 30m -run '^TestRandomKills$$' -v ./shm/...
+	MMAP_KILLS=$(KILLS) go test -count=1 -timeout 30m -run '^TestRandomKills$$' -v ./shm/...
+
 # What any net.Conn must do (golang.org/x/net/nettest), a hundred times.
 nettest:
 	CGO_ENABLED=1 go test -race -count=100 -run TestNettest ./shm/shmnet
