@@ -55,6 +55,20 @@ func TestHostileGreetings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	good, goodFD, err := createMemory(defaultBuffer, func() bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := memfd(size, false)
+	for _, fd := range []int{open, onTmpfs} {
+		if _, err := sys.Pwrite(fd, good.bytes, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sys.Close(goodFD)
+	if err := good.unmap(); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name, says string
 		fd         int
@@ -63,7 +77,7 @@ func TestHostileGreetings(t *testing.T) {
 		{"another protocol", "GET / HT", -1},
 		{"no descriptor", greeting, -1},
 		{"a file that can be truncated", greeting, onTmpfs},
-		{"memory that can be truncated", greeting, memfd(size, false)},
+		{"memory that can be truncated", greeting, open},
 		{"too little memory", greeting, memfd(64, true)},
 		{"too much memory", greeting, memfd(64<<20, true)},
 		{"memory of zeros", greeting, memfd(size, true)},
