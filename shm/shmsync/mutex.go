@@ -140,6 +140,9 @@ func (m *Mutex) lockSlow(ctx context.Context) error {
 			m.sleeper.Spin(func() bool { return (m.word.Load()^w)&^(waitersBit|diedBit) != 0 })
 		case owner == m.space.self:
 			if err := m.awaitUnlock(ctx); err != nil {
+				if slept != 0 { // as below
+					err = errors.Join(err, word.Wake(m.word.Low(), 1))
+				}
 				return err
 			}
 		case w&waitersBit == 0:
