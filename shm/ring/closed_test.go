@@ -154,3 +154,12 @@ func TestClosedWhileReadOnlyReads(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSizeFits: a slab that no address space of 32 bits could hold is refused there,
+// and its size does not come round.
+func TestSizeFits(t *testing.T) {
+	o := Options{Delivery: Overwrite, Slots: 1 << 25, SlotBytes: 8, Blocks: 16, BlockBytes: 1<<28 - 1}
+	if size, err := o.Size(); err == nil && uint64(size) < 16<<28 || err != nil && !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("%d bytes, %v", size, err)
+	}
+}

@@ -104,7 +104,7 @@ func (o Options) shape() (shape, error) {
 	s.size = s.slab
 	if o.Blocks > 0 {
 		s.slab = up(s.slab, blockAlign)
-		most := uint64(math.MaxInt)/4 - uint64(s.slab)
+		most := uint64(math.MaxInt) - uint64(s.slab)
 		if uint64(o.Blocks)*uint64(up(o.BlockBytes, lineBytes)) > most {
 			return s, fmt.Errorf("ring: a slab of %d blocks of %d bytes: %w", o.Blocks, o.BlockBytes, fs.ErrInvalid)
 		}
