@@ -66,7 +66,7 @@ var shared = []mutant{
 	{"the last one out takes the name away", "shm/segment.go",
 		"if err := sys.Unlink(s.path); err != nil &&", "if err := error(nil); err != nil &&", "TestNamed"},
 	{"the name stays while others take part", "shm/segment.go",
-		"if used, err := occupied(s.lockFD); err != nil || used {\n\t\treturn err\n\t}\n\tmine", "mine", "TestNamed"},
+		"if used, err := occupied(fd); err != nil || used {\n\t\treturn err\n\t}\n\tmine", "mine", "TestNamed"},
 	{"the name is looked at again after the birth lock", "shm/file.go",
 		"still && err == nil", "(still || !still) && err == nil", "TestNameIsLookedAtAgain"},
 	{"Close gives the liveness lock back, though a copy of its description is about", "shm/segment.go",
