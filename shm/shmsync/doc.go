@@ -33,8 +33,8 @@
 // # Lock order
 //
 //	Space.locals
-//	  Space.sleepers
+//	Space.sleepers
 //	cpuCount
 //
-// cpuCount is taken while nothing else is held.
+// Each is taken while nothing else is held.
 package shmsync

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/memwright/mmap/internal/fleet"
 	"github.com/memwright/mmap/internal/testenv"
@@ -386,4 +388,21 @@ func TestContextEndsWaits(t *testing.T) {
 	if err := must(s[1].RWMutex(fleet.Data + 64)).RLock(context.Background()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestSleeperIsForgotten: a Space keeps no Sleeper that does not sleep, however
+// many were made.
+func TestSleeperIsForgotten(t *testing.T) {
+	_, s := participants(t, 1, 64)
+	w := must(s[0].Word32(fleet.Data))
+	sl := s[0].NewSleeper()
+	if err := sl.Sleep(t.Context(), 0, w, 1); err != nil { // it does not hold 1: over at once
+		t.Fatal(err)
+	}
+	kept := weak.Make(sl)
+	runtime.GC()
+	if kept.Value() != nil {
+		t.Error("it is known still")
+	}
+	runtime.KeepAlive(s[0])
 }

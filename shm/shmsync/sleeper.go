@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/memwright/mmap/internal/word"
@@ -28,14 +31,9 @@ const Rearm = 250 * time.Millisecond
 // examineAgain is how long to wait for a process that is ending to have ended.
 const examineAgain = time.Millisecond
 
-// NewSleeper makes one.
-func (s *Space) NewSleeper() *Sleeper {
-	sl := &Sleeper{space: s}
-	s.sleepers.Lock()
-	defer s.sleepers.Unlock()
-	s.sleepers.all = append(s.sleepers.all, sl)
-	return sl
-}
+// NewSleeper makes one. The Space knows it only while it sleeps, so that it needs
+// no end of its own.
+func (s *Space) NewSleeper() *Sleeper { return &Sleeper{space: s} }
 
 // Spin is [Spinner.Spin]: to be tried before Sleep.
 func (sl *Sleeper) Spin(done func() bool) bool { return sl.spin.Spin(done) }
@@ -61,10 +59,13 @@ func (sl *Sleeper) Sleep(ctx context.Context, owner Owner, w *word.U32, old uint
 func (sl *Sleeper) SleepAll(ctx context.Context, owners []Owner, w *word.U32, old uint32) error {
 	s := sl.space
 	cancel := sl.cancel.Peek()
+	s.sleepers.enter(sl)
+	defer s.sleepers.leave(sl)
 	if ctx.Done() != nil {
 		defer afterFunc(ctx, sl.interrupt)()
 	}
-	// After the word was read and interrupt is called for: nothing is missed.
+	// After the word was read, and whoever may interrupt knows of this: nothing is
+	// missed.
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -135,6 +136,35 @@ func afterFunc(ctx context.Context, f func()) (stop func() bool) {
 		return c.AfterFunc(f)
 	}
 	return context.AfterFunc(ctx, f)
+}
+
+// sleepers are the Sleepers of a Space that sleep, or are about to: those that
+// Close interrupts.
+type sleepers struct {
+	sync.Mutex // guards all
+	all        map[*Sleeper]bool
+}
+
+func (s *sleepers) enter(sl *Sleeper) {
+	s.Lock()
+	defer s.Unlock()
+	s.all[sl] = true
+}
+
+func (s *sleepers) leave(sl *Sleeper) {
+	s.Lock()
+	defer s.Unlock()
+	delete(s.all, sl)
+}
+
+// interrupt ends every sleep. Who enters from now on finds the Space closed.
+func (s *sleepers) interrupt() {
+	s.Lock()
+	asleep := slices.Collect(maps.Keys(s.all))
+	s.Unlock()
+	for _, sl := range asleep {
+		sl.interrupt()
+	}
 }
 
 // interrupt ends a sleep.

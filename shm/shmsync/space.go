@@ -48,17 +48,13 @@ type Space struct {
 	done   chan struct{} // closed with closed
 
 	// What belongs to the words at an offset in this process alone: queues,
-	// sleepers. There is one per offset, so that at most one goroutine of the
+	// Sleepers. There is one per offset, so that at most one goroutine of the
 	// process sleeps in the kernel for it.
 	locals struct {
 		sync.Mutex
 		at map[int64]any
 	}
-	// Whom Close interrupts.
-	sleepers struct {
-		sync.Mutex
-		all []*Sleeper
-	}
+	sleepers sleepers // whom Close interrupts
 }
 
 // slot is a participant in the table.
@@ -112,6 +108,7 @@ func NewSpace(m Memory) (*Space, error) {
 	}
 	s := &Space{mem: m, done: make(chan struct{})}
 	s.locals.at = map[int64]any{}
+	s.sleepers.all = map[*Sleeper]bool{}
 	return s, nil
 }
 
@@ -160,11 +157,7 @@ func (s *Space) Close() {
 		return
 	}
 	close(s.done)
-	s.sleepers.Lock()
-	defer s.sleepers.Unlock()
-	for _, sl := range s.sleepers.all {
-		sl.interrupt()
-	}
+	s.sleepers.interrupt()
 }
 
 // Closed reports whether Close was called.
