@@ -21,8 +21,9 @@ var (
 	// ErrBusy: somebody has been attaching or leaving for too long, or the
 	// segment is in use.
 	ErrBusy = errors.New("the segment is in use")
-	// ErrNotSealed: a descriptor was handed over whose size anybody could change.
-	ErrNotSealed = errors.New("the size is not sealed")
+	// ErrNotSealed: a descriptor was handed over whose memory could go missing:
+	// its size is not sealed, or its pages are of a pool (MFD_HUGETLB).
+	ErrNotSealed = errors.New("not memory of a sealed size")
 )
 
 // Error is the error of every call of this package that fails.

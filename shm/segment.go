@@ -221,12 +221,12 @@ func attach(f *os.File, o Options) (*Segment, error) {
 	}
 	s := &Segment{lockFD: -1, dataFD: -1, slot: -1}
 	control := conn.Control(func(fd uintptr) {
-		var writable, sealed bool
+		var writable, whole bool
 		if _, writable, err = sys.Access(int(fd)); err == nil && !writable && !o.ReadOnly {
 			err = because(fs.ErrPermission, "the descriptor is open for reading alone")
 		}
 		if err == nil {
-			if sealed, err = sys.SizeSealed(int(fd)); err == nil && !sealed {
+			if whole, err = sys.StaysWhole(int(fd)); err == nil && !whole {
 				err = ErrNotSealed
 			}
 		}

@@ -287,6 +287,24 @@ func TestNotSealed(t *testing.T) {
 	}
 }
 
+// TestHugePages: memory whose pages come from a pool, which may be empty when they
+// are touched, is refused though its size is sealed.
+func TestHugePages(t *testing.T) {
+	need(t)
+	fd, err := sys.Memfd("huge", false, 21)
+	if err != nil {
+		testenv.Skip(t, "no memory of huge pages: "+err.Error())
+	}
+	f := os.NewFile(uintptr(fd), "huge")
+	defer f.Close()
+	if err := errors.Join(f.Truncate(1<<21), sys.SealSize(fd)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := shm.Attach(f, shm.Options{}); !errors.Is(err, shm.ErrNotSealed) {
+		t.Error(err)
+	}
+}
+
 // TestTruncated: a peer that cuts the file off causes errors in guarded accesses.
 func TestTruncated(t *testing.T) {
 	need(t)

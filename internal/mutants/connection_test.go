@@ -25,7 +25,7 @@ var connections = []mutant{
 	{"a write to a peer that has closed fails though there is room", "shm/shmnet/conn.go",
 		"\t\tif c.gone.Load() {\n", "\t\tif c.gone.Load() && n < 0 {\n", "TestWriteToAPeerThatHasClosed"},
 	{"memory that can be truncated is refused", "shm/shmnet/memory.go",
-		"if !inMemory || !sealed {", "if !inMemory || !sealed && mostBuffer < 0 {", "TestHostileGreetings"},
+		"if !whole {", "if !whole && mostBuffer < 0 {", "TestHostileGreetings"},
 	{"a dialer's memory is bounded", "shm/shmnet/memory.go",
 		" || st.Size > int64(most) {", " || most < 0 {", "TestHostileGreetings"},
 	{"a connection keeps one descriptor", "shm/shmnet/dial.go",

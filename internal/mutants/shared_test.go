@@ -79,6 +79,8 @@ var shared = []mutant{
 		"s.lockFD, err = sys.Reopen(int(fd), mode)", "s.lockFD, err = sys.Dup(int(fd)); _ = mode", "TestHandedOver"},
 	{"the size of an anonymous segment is sealed", "shm/segment.go",
 		"if err := sys.SealSize(fd); err != nil {", "if fd < 0 {", "TestHandedOver|TestReadOnly"},
+	{"memory of huge pages is refused", "shm/segment.go",
+		"sys.StaysWhole(int(fd))", "sys.SizeSealed(int(fd))", "TestHugePages"},
 	{"other types are refused", "shm/segment.go",
 		"err == nil && s.head.abi != o.ABI", "err != nil && s.head.abi != o.ABI", "TestRefused"},
 	{"what one who died left in an object is cleared", "shm/directory.go",

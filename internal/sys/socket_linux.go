@@ -40,9 +40,13 @@ func PeerCredentials(fd int) (Credentials, error) {
 	return Credentials{int(c.Pid), int(c.Uid), int(c.Gid)}, nil
 }
 
-// InMemory reports whether fd's file is on tmpfs, with pages of the usual size, as
-// a memfd's is. Pages of a pool may be missing when they are touched.
-func InMemory(fd int) (bool, error) {
+// StaysWhole reports whether no page of fd's file can go missing: it is on tmpfs,
+// with pages of the usual size, as a memfd's is, and SealSize was called on it.
+// Pages of a pool (MFD_HUGETLB) may be missing when they are touched.
+func StaysWhole(fd int) (bool, error) {
 	kind, err := FileSystem(fd)
-	return kind == unix.TMPFS_MAGIC, err
+	if err != nil || kind != unix.TMPFS_MAGIC {
+		return false, err
+	}
+	return SizeSealed(fd)
 }

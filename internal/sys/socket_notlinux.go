@@ -17,5 +17,5 @@ func SendNow(fd int, p []byte) error { return Unsupported("MSG_DONTWAIT") }
 // PeerCredentials is missing here.
 func PeerCredentials(fd int) (Credentials, error) { return Credentials{}, Unsupported("SO_PEERCRED") }
 
-// InMemory is missing here.
-func InMemory(fd int) (bool, error) { return false, Unsupported("file system type") }
+// StaysWhole is missing here.
+func StaysWhole(fd int) (bool, error) { return false, Unsupported("file system type") }

@@ -99,15 +99,11 @@ func openMemory(fd, mostBuffer int, alive func() bool) (*memory, error) {
 // examine is the size of memory that can't fault, however the one who handed it
 // over goes on.
 func examine(fd, mostBuffer int) (size int, err error) {
-	inMemory, err := sys.InMemory(fd)
+	whole, err := sys.StaysWhole(fd)
 	if err != nil {
 		return 0, err
 	}
-	sealed, err := sys.SizeSealed(fd)
-	if err != nil {
-		return 0, err
-	}
-	if !inMemory || !sealed {
+	if !whole {
 		return 0, fmt.Errorf("no sealed memory was handed over: %w", errNoPeer)
 	}
 	st, err := sys.Fstat(fd)
