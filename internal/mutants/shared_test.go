@@ -47,6 +47,8 @@ var shared = []mutant{
 		"m.bell.CompareAndSwap(bell, bell|1)", "_ = bell; return 0, nil, m.held.add(uint32(n))", "TestModels"},
 	{"who gives permits back rings", "shm/shmsync/semaphore.go",
 		"return word.Wake(m.bell, word.All)", "return nil", "TestModels"},
+	{"a Try does not wait for the semaphore's own lock", "shm/shmsync/semaphore.go",
+		"err := m.mutex.TryLock(); err", "err := m.mutex.Lock(context.Background()); err", "TestTryAcquireDoesNotWait"},
 	{"a signal wakes", "shm/shmsync/event.go",
 		"err = word.Wake(e.word, word.All)", "err = nil", "TestModels"},
 	{"a reader looks at the tag again", "shm/shmsync/snapshot.go",

@@ -195,6 +195,40 @@ func TestSemaphoreBounds(t *testing.T) {
 	}
 }
 
+// TestTryAcquireDoesNotWait: a peer that was stopped while it holds the semaphore's
+// own lock keeps no Try waiting.
+func TestTryAcquireDoesNotWait(t *testing.T) {
+	_, s := participants(t, 2, 256)
+	sem := must(s[1].Semaphore(fleet.Data, 1))
+	stopped := must(s[0].Mutex(fleet.Data))
+	if err := stopped.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(5*time.Second, s[1].Close).Stop() // ends one that waits
+	if err := sem.TryAcquire(1); !errors.Is(err, shmsync.ErrLocked) {
+		t.Errorf("while a peer is stopped: %v", err)
+	}
+	if err := errors.Join(stopped.Unlock(), sem.TryAcquire(1)); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestTryAcquireRepairs: a peer that has died there keeps nobody out.
+func TestTryAcquireRepairs(t *testing.T) {
+	f, s := participants(t, 2, 256)
+	if err := must(s[0].Mutex(fleet.Data)).Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.Kill(0)
+	sem := must(s[1].Semaphore(fleet.Data, 1))
+	if err := sem.TryAcquire(1); err != nil {
+		t.Error(err)
+	}
+	if err := sem.Release(1); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestEventWakesAll(t *testing.T) {
 	_, s := participants(t, 3, 64)
 	const rounds = 200

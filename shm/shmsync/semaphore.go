@@ -81,7 +81,7 @@ func (m *Semaphore) Acquire(ctx context.Context, n int) error {
 	}
 	defer m.queue.unlock()
 	for {
-		bell, holders, err := m.try(ctx, n)
+		bell, holders, err := m.try(n, func() error { return m.mutex.Lock(ctx) })
 		if err != ErrLocked {
 			runtime.KeepAlive(m.space)
 			return err
@@ -95,13 +95,27 @@ func (m *Semaphore) Acquire(ctx context.Context, n int) error {
 	}
 }
 
-// TryAcquire is Acquire that does not wait for permits: ErrLocked where it would.
+// looks is how often a Try looks whether the Mutex is free: it is held for some
+// stores at a time, unless its owner was stopped.
+const looks = 100
+
+// TryAcquire is Acquire that does not wait: ErrLocked where it would. It may say
+// so, too, where others acquire at that moment.
 func (m *Semaphore) TryAcquire(n int) error {
 	if !m.queue.tryLock() {
 		return ErrLocked
 	}
 	defer m.queue.unlock()
-	_, holders, err := m.try(context.Background(), n)
+	lock := func() error {
+		for range looks {
+			if err := m.mutex.TryLock(); err == nil || !errors.Is(err, ErrLocked) {
+				return err
+			}
+			runtime.Gosched()
+		}
+		return ErrLocked
+	}
+	_, holders, err := m.try(n, lock)
 	if err != ErrLocked {
 		return err
 	}
@@ -116,18 +130,19 @@ func (m *Semaphore) TryAcquire(n int) error {
 		}
 	}
 	if ended {
-		_, _, err = m.try(context.Background(), n)
+		_, _, err = m.try(n, lock)
 	}
 	return err
 }
 
-// try takes n permits if they are there. Otherwise, with ErrLocked, somebody will
-// ring the bell, or is among the holders and ends.
-func (m *Semaphore) try(ctx context.Context, n int) (bell uint32, holders []Owner, err error) {
+// try takes n permits if they are there, under the Mutex that lock locks.
+// Otherwise, with ErrLocked, somebody will ring the bell, or is among the holders
+// and ends; or the ErrLocked was lock's.
+func (m *Semaphore) try(n int, lock func() error) (bell uint32, holders []Owner, err error) {
 	if n < 1 || uint64(n) > uint64(m.permits) {
 		return 0, nil, fmt.Errorf("%d of %d permits: %w", n, m.permits, fs.ErrInvalid)
 	}
-	if err := m.mutex.Lock(ctx); errors.Is(err, ErrOwnerDied) {
+	if err := lock(); errors.Is(err, ErrOwnerDied) {
 		err = m.mutex.MarkConsistent() // each word is whole at every step
 		if err != nil {
 			return 0, nil, err
