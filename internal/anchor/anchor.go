@@ -65,7 +65,9 @@ func Hold(fd int, off int64) (*Entry, error) {
 	delta := uintptr(off) % l.page
 	at := l.words + uintptr(place)*l.page
 	if _, err := sys.Mmap(at, l.page, sys.PROT_READ|sys.PROT_WRITE, sys.MAP_SHARED|sys.MAP_FIXED, fd, off-int64(delta)); err != nil {
-		return nil, err
+		// MAP_FIXED takes away what was there before it asks the file, which may
+		// refuse: nobody else's memory must come to lie where the next word will.
+		return nil, errors.Join(err, l.vacate(place))
 	}
 	if place == l.used {
 		l.used++
@@ -95,7 +97,12 @@ func (e *Entry) Release() error {
 		}
 	}
 	l.free = append(l.free, e.place)
-	_, err := sys.Mmap(l.words+uintptr(e.place)*l.page, l.page, sys.PROT_NONE,
+	return l.vacate(e.place)
+}
+
+// vacate puts the reservation back where a word was.
+func (l *list) vacate(place int) error {
+	_, err := sys.Mmap(l.words+uintptr(place)*l.page, l.page, sys.PROT_NONE,
 		sys.MAP_PRIVATE|sys.MAP_ANONYMOUS|sys.MAP_NORESERVE|sys.MAP_FIXED, -1, 0)
 	return err
 }

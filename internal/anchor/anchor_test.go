@@ -3,6 +3,7 @@ package anchor_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"testing"
 	"time"
@@ -116,6 +117,36 @@ func TestEndIsMarked(t *testing.T) {
 		if got := at(64*i).Load()&died != 0; got != want {
 			t.Errorf("word %d is marked: %v, want %v", i, got, want)
 		}
+	}
+}
+
+// TestRefusedLeavesNoHole: what can't be mapped leaves the reservation whole. A
+// socket refuses once the kernel has taken away what was there (tcp_mmap).
+func TestRefusedLeavesNoHole(t *testing.T) {
+	f, _ := shared(t)
+	e, err := anchor.Hold(int(f.Fd()), 0) // now there is a reservation
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Release(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	socket, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	if _, err := anchor.Hold(int(socket.Fd()), 0); err == nil {
+		t.Fatal("a word of a socket")
+	}
+	addr, length := anchor.Reserved()
+	if err := sys.Mincore(addr, length, make([]byte, anchor.Max)); err != nil { // ENOMEM: a page is not mapped
+		t.Errorf("there is a hole: %v", err)
 	}
 }
 

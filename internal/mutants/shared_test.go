@@ -62,6 +62,8 @@ var shared = []mutant{
 		"next(l.head).Store(e.node)", "_ = e", "TestEndIsMarked"},
 	{"a word that is off the list is not marked", "internal/anchor/anchor.go",
 		"next(n).Store(next(e.node).Load())", "_ = n", "TestEndIsMarked"},
+	{"what can't be mapped leaves no hole", "internal/anchor/anchor.go",
+		"return nil, errors.Join(err, l.vacate(place))", "return nil, err", "TestRefusedLeavesNoHole"},
 	{"no more words are held than the kernel walks", "internal/anchor/anchor.go",
 		"case place == Max:", "case place == 2*Max:", "TestMax"},
 
