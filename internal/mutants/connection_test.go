@@ -28,6 +28,8 @@ var connections = []mutant{
 		"if !whole {", "if !whole && mostBuffer < 0 {", "TestHostileGreetings"},
 	{"a dialer's memory is bounded", "shm/shmnet/memory.go",
 		" || st.Size > int64(most) {", " || most < 0 {", "TestHostileGreetings"},
+	{"a listener's Close spares what Accept has answered", "shm/shmnet/listen.go",
+		"\tif !stop() && err == nil {\n", "\tif stop == nil {\n", "TestListenerCloseSparesAccepted"},
 	{"a connection keeps one descriptor", "shm/shmnet/dial.go",
 		"\tdefer sys.Close(fd)\n", "", "TestWhatAConnectionHolds"},
 }
