@@ -345,7 +345,9 @@ func (s *Segment) buryAll() error {
 
 // Close leaves the segment. Calls that wait in its locks and queues, and all later
 // ones, get fs.ErrClosed; a lock that is held goes to another process with
-// ErrOwnerDied. The last participant to leave takes the name away, unless the
+// ErrOwnerDied, and permits are free again. Unlock before: those who sleep for a
+// lock or permits that Close gives up are not woken, and look again within
+// [shmsync.Rearm], 250 ms. The last participant to leave takes the name away, unless the
 // segment was made with Keep. It waits for views of Mapping, and fails with
 // mmap.ErrBusy inside one; the segment then stays open.
 func (s *Segment) Close() error {

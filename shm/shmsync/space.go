@@ -133,8 +133,9 @@ func (s *Space) Join(slot int) error {
 }
 
 // Leave ends what Join began. What this participant holds is then its no more:
-// the next one gets ErrOwnerDied. So no call may be under way that would still
-// change shared memory: see LeaveBy. The caller gives the liveness lock back
+// the next one gets ErrOwnerDied, and its permits are free. Nobody is woken for
+// that: who sleeps already looks again within [Rearm]. So unlock first, and let no
+// call be under way that would still change shared memory: see LeaveBy. The caller gives the liveness lock back
 // afterwards.
 func (s *Space) Leave() { s.LeaveBy(s.mem.Bytes) }
 
@@ -149,7 +150,8 @@ func (s *Space) LeaveBy(b []byte) {
 }
 
 // Close ends every sleep and every later call with fs.ErrClosed. It touches no
-// shared memory. The memory must stay mapped for as long as a Mutex or another
+// shared memory: what this participant holds it holds still, until it leaves or
+// its process ends. The memory must stay mapped for as long as a Mutex or another
 // part of this Space may be used, though it need not be the shared memory any
 // more.
 func (s *Space) Close() {
