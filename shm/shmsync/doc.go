@@ -25,7 +25,8 @@
 //     is gone for good: threads of a process that is ending may still run for
 //     some microseconds after the mark. Nothing is repaired before it is free.
 //  3. A sleep lasts 250 ms at most. That covers one who was woken to take a lock
-//     and died before taking it.
+//     and died before taking it, and an owner who came after the sleep began: the
+//     sleeper waits on the word of the one before.
 //
 // Who finds a participant dead writes it into the table, so that all others see
 // it by a load. See [Space] for its states.
