@@ -8,6 +8,8 @@ var connections = []mutant{
 		"\t\tl.side.Arm(ring.WakeBell)\n", "", "TestNettest"},
 	{"a bell that is asked for is rung", "shm/shmnet/conn.go",
 		"\tif bell {\n", "\tif bell && err != nil {\n", "TestNettest"},
+	{"a writer that waits for room has rung before", "shm/shmnet/conn.go",
+		"\t\tif k > 0 {\n", "\t\tif n == len(p) {\n", "TestAWriteOfMoreThanTheBuffer"},
 	{"a deadline ends a wait", "shm/shmnet/deadline.go",
 		"time.AfterFunc(left, d.kick)", "time.AfterFunc(left, func() {})", "TestNettest"},
 	{"a deadline in the past ends a wait", "shm/shmnet/deadline.go",

@@ -120,6 +120,26 @@ func (c *Conn) write(p []byte) (n int, err error) {
 	c.out.Lock()
 	defer c.out.Unlock()
 	for {
+		k, err := c.put(p[n:min(n+c.chunk, len(p))])
+		n += k
+		if k > 0 {
+			if err := c.notify(c.memory.out); err != nil {
+				return n, err
+			}
+		}
+		switch {
+		case err == ring.ErrFull:
+			c.out.wait()
+		case err != nil || n == len(p):
+			return n, err
+		}
+	}
+}
+
+// put writes what there is room for, in two pieces at the ring's end, and leaves it
+// to its caller to wake the peer: once for both.
+func (c *Conn) put(p []byte) (n int, err error) {
+	for {
 		if err := c.stopped(&c.out); err != nil || len(p) == 0 {
 			return n, err
 		}
@@ -129,11 +149,8 @@ func (c *Conn) write(p []byte) (n int, err error) {
 		if c.gone.Load() {
 			return n, c.whyGone()
 		}
-		b, err := c.memory.out.TryReserve(min(len(p)-n, c.chunk))
+		b, err := c.memory.out.TryReserve(len(p) - n)
 		switch {
-		case err == ring.ErrFull:
-			c.out.wait()
-			continue
 		case err == io.ErrClosedPipe:
 			return n, syscall.EPIPE
 		case err != nil:
@@ -144,9 +161,8 @@ func (c *Conn) write(p []byte) (n int, err error) {
 		if err := c.memory.out.Commit(k); err != nil {
 			return n, err
 		}
-		n += k
-		if err := c.notify(c.memory.out); err != nil || n == len(p) {
-			return n, err
+		if n += k; n == len(p) {
+			return n, nil
 		}
 	}
 }

@@ -2,13 +2,17 @@ package shmnet
 
 import (
 	"errors"
+	"io"
 	"net"
 	"path/filepath"
+	"runtime"
 	"testing"
+	"time"
 
 	"golang.org/x/net/nettest"
 
 	"github.com/memwright/mmap/internal/testenv"
+	"github.com/memwright/mmap/shm/ring"
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
@@ -48,4 +52,27 @@ func TestNettest(t *testing.T) {
 		d, a := connect(t, Options{})
 		return d, a, func() { d.Close(); a.Close() }, nil
 	})
+}
+
+// TestAWriteOfMoreThanTheBuffer: it wakes a reader that has parked before it is
+// written whole.
+func TestAWriteOfMoreThanTheBuffer(t *testing.T) {
+	d, a := connect(t, Options{})
+	p := make([]byte, 4*defaultBuffer)
+	read := make(chan error, 1)
+	go func() {
+		_, err := io.ReadFull(a, make([]byte, len(p)))
+		read <- err
+	}()
+	for a.memory.in.Armed() == ring.WakeNone {
+		runtime.Gosched()
+	}
+	d.SetDeadline(time.Now().Add(20 * time.Second))
+	if n, err := d.Write(p); err != nil {
+		t.Errorf("%d bytes written: %v", n, err)
+		d.Close()
+	}
+	if err := <-read; err != nil {
+		t.Error(err)
+	}
 }
