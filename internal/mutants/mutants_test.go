@@ -237,45 +237,62 @@ func TestMutantsAreCaught(t *testing.T) {
 	if os.Getenv("MMAP_MUTANTS") == "" {
 		testenv.Skip(t, "takes minutes; MMAP_MUTANTS=1 runs it")
 	}
-	copied := t.TempDir()
-	copyModule(t, copied)
-	scratch := scratchDir(t)
+	// Two at a time, each in a copy of its own: many a mutant hangs until its time is over.
+	copies := make(chan workshop, 2)
+	for range cap(copies) {
+		w := workshop{t.TempDir(), scratchDir(t)}
+		copyModule(t, w.module)
+		copies <- w
+	}
+	w := <-copies
 	for _, pkg := range []string{".", "./vmem", "./internal/agree", "./shm", "./shm/shmsync", "./shm/shmnet", "./shm/ring", "./internal/anchor"} {
-		if out, err := goTest(t, copied, scratch, pkg, ".", "5m"); err != nil {
+		if out, err := goTest(t, w.module, w.scratch, pkg, ".", "5m"); err != nil {
 			t.Fatalf("without any mutant: %v\n%s", err, out)
 		}
 	}
+	copies <- w
 	for _, m := range slices.Concat(mutants, againstTheKernel, shared, connections) {
 		t.Run(m.claim, func(t *testing.T) {
-			name := filepath.Join(copied, m.file)
-			src, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if err := os.WriteFile(name, src, 0o644); err != nil {
-					t.Error(err)
-				}
-			}()
-			if err := os.WriteFile(name, []byte(strings.Replace(string(src), m.old, m.new, 1)), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			test, _, _ := strings.Cut(m.test, " in ")
-			out, err := goTest(t, copied, scratch, m.pkg(), test, "40s") // a mutant may hang
-			unmountAll(t, scratch)
-			switch {
-			case strings.Contains(out, "build failed") || strings.Contains(out, "setup failed") || strings.Contains(out, "vet:"):
-				t.Errorf("it does not build:\n%s", out)
-			case strings.Contains(out, "no tests to run"):
-				t.Errorf("there is no test %s", m.test)
-			case strings.Contains(out, "--- SKIP"):
-				testenv.Skip(t, m.test+" could not run: "+out)
-			case err == nil:
-				t.Errorf("%s did not notice", m.test)
-			default:
-				t.Logf("noticed:\n%.2000s", out)
-			}
+			t.Parallel()
+			w := <-copies
+			defer func() { copies <- w }()
+			m.run(t, w)
 		})
+	}
+}
+
+// A workshop is a copy of the module, and a directory for what its tests leave.
+type workshop struct{ module, scratch string }
+
+// run makes the mutant in a workshop, and wants its test to notice.
+func (m mutant) run(t *testing.T, w workshop) {
+	name := filepath.Join(w.module, m.file)
+	src, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := os.WriteFile(name, src, 0o644); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := os.WriteFile(name, []byte(strings.Replace(string(src), m.old, m.new, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	test, _, _ := strings.Cut(m.test, " in ")
+	out, err := goTest(t, w.module, w.scratch, m.pkg(), test, "40s") // a mutant may hang
+	unmountAll(t, w.scratch)
+	switch {
+	case strings.Contains(out, "build failed") || strings.Contains(out, "setup failed") || strings.Contains(out, "vet:"):
+		t.Errorf("it does not build:\n%s", out)
+	case strings.Contains(out, "no tests to run"):
+		t.Errorf("there is no test %s", m.test)
+	case strings.Contains(out, "--- SKIP"):
+		testenv.Skip(t, m.test+" could not run: "+out)
+	case err == nil:
+		t.Errorf("%s did not notice", m.test)
+	default:
+		t.Logf("noticed:\n%.2000s", out)
 	}
 }
 
