@@ -55,7 +55,7 @@ stress:
 	CGO_ENABLED=1 MMAP_STRESS=$(STRESSTIME) go test -race -count=1 -v -timeout 24h -run '^TestStress$$' .
 	go test -tags invariants -count=$(COUNT) -cpu 1,4 -shuffle on -timeout 24h ./...
 
-# Each promise of the library removed once; a test must notice. Some three minutes.
+# Each promise of the library removed once; a test must notice. Some ten minutes.
 mutants:
 	MMAP_MUTANTS=1 go test -count=1 -timeout 1h ./internal/mutants
 

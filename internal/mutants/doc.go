@@ -3,7 +3,7 @@
 //
 // Each mutant replaces one piece of source in a copy of the module and runs the
 // test that should fail. That every piece is still there is tested always; the
-// runs take a minute or two and are made with MMAP_MUTANTS=1:
+// runs take some ten minutes and are made with MMAP_MUTANTS=1:
 //
-//	MMAP_MUTANTS=1 go test -timeout 20m ./internal/mutants
+//	MMAP_MUTANTS=1 go test -timeout 1h ./internal/mutants
 package mutants
