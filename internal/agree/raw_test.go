@@ -221,28 +221,53 @@ func (g *goProcess) copy(addr uintptr, s step) result {
 	return r
 }
 
+// loadWord and storeWord are one access each. encoding/binary would not do: the
+// race detector has it move byte by byte, and half a word then stands in the
+// page before the one that faults.
 func loadWord(addr uintptr, n int) uint64 {
-	switch n {
+	switch b := memory.Bytes(addr, n); n {
 	case 1:
-		return uint64(memory.Bytes(addr, 1)[0])
+		return uint64(b[0])
 	case 2:
-		return uint64(binary.LittleEndian.Uint16(memory.Bytes(addr, 2)))
+		return uint64(*memory.At[uint16](b, 0))
 	case 4:
-		return uint64(binary.LittleEndian.Uint32(memory.Bytes(addr, 4)))
+		return uint64(*memory.At[uint32](b, 0))
+	default:
+		return *memory.At[uint64](b, 0)
 	}
-	return binary.LittleEndian.Uint64(memory.Bytes(addr, 8))
 }
 
 func storeWord(addr uintptr, n int, v uint64) {
-	switch n {
+	switch b := memory.Bytes(addr, n); n {
 	case 1:
-		memory.Bytes(addr, 1)[0] = byte(v)
+		b[0] = byte(v)
 	case 2:
-		binary.LittleEndian.PutUint16(memory.Bytes(addr, 2), uint16(v))
+		*memory.At[uint16](b, 0) = uint16(v)
 	case 4:
-		binary.LittleEndian.PutUint32(memory.Bytes(addr, 4), uint32(v))
+		*memory.At[uint32](b, 0) = uint32(v)
 	default:
-		binary.LittleEndian.PutUint64(memory.Bytes(addr, 8), v)
+		*memory.At[uint64](b, 0) = v
+	}
+}
+
+func TestStoreAcrossFaultLeavesNoHalf(t *testing.T) {
+	newKernel(t) // is the machine the one that stores unaligned words
+	addr, err := raw.Mmap(0, 2*page, raw.PROT_READ|raw.PROT_WRITE, raw.MAP_PRIVATE|raw.MAP_ANONYMOUS, -1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Munmap(addr, 2*page)
+	if err := raw.Mprotect(addr+page, page, raw.PROT_NONE); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{2, 4, 8} {
+		at, faulted := faultIn(func() { storeWord(addr+page-1, n, ^uint64(0)) })
+		if !faulted || at != uint64(addr+page) {
+			t.Errorf("%d bytes: fault at %#x, %v; want %#x", n, at, faulted, addr+page)
+		}
+		if b := memory.Bytes(addr, page)[page-1]; b != 0 {
+			t.Errorf("%d bytes: %#x stands before the page that faulted", n, b)
+		}
 	}
 }
 
