@@ -121,9 +121,12 @@ func (v *Record) Return() error {
 	if !c.r.state(v.at).CompareAndSwap(uint64(v.rec), uint64(v.rec.again())) {
 		return c.r.unlessClosed(fmt.Errorf("%w: the record at %d is not what was taken", ErrCorrupt, v.at))
 	}
-	c.r.goBack(v.at)
 	v.c, v.bytes = nil, nil
-	return c.r.unlessClosed(c.r.readers.ring())
+	err := c.r.goBack(v.at)
+	if e := c.r.readers.ring(); err == nil {
+		err = e
+	}
+	return c.r.unlessClosed(err)
 }
 
 // TryNext takes the next record. It fails with ErrEmpty, or with io.EOF at the
@@ -206,7 +209,9 @@ func (c *Consumer) takeOne() (Record, shmsync.Owner, error) {
 		}
 		// It may have been given back after we saw it taken and before we passed it.
 		if w.state() == taken && record(state.Load()).state() == committed {
-			r.goBack(i)
+			if err := r.goBack(i); err != nil {
+				return Record{}, 0, err
+			}
 		}
 	}
 	return Record{}, 0, ErrEmpty

@@ -13,7 +13,8 @@
 //   - Exactly once, where a consumer dies. What it had taken and not released comes
 //     again, marked by [Record.Redelivered]: it may have been acted upon.
 //   - That others go on while somebody fills a record. Consumers deliver in order,
-//     and wait for it; so a producer reserves, fills and commits without waiting.
+//     and wait for it; so a producer reserves, fills and commits without waiting. Who
+//     repairs what a dead one had begun holds others up in the same way.
 //   - Anything after the memory is unmapped: what a call hands out is the shared
 //     memory itself.
 //   - Records that stay: they are gone with the segment.
@@ -24,8 +25,8 @@
 // listed states, since each change is one store or one compare-and-swap. What a
 // record waits for is named in its word: the seat of a producer or a consumer, and
 // the seat names a participant, which never comes back under the same name. Who is
-// held up asks whether that participant lives, and if not undoes what it had begun.
-// No time-out takes part in that.
+// held up asks whether that participant lives, and if not takes the seat over and
+// undoes what it had begun. No time-out takes part in that.
 //
 // # Waiting
 //

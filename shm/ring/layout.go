@@ -15,7 +15,8 @@ import (
 //	0    header: magic, shape     fixed when the ring is made
 //	128  tail    how many slots have been claimed; may lag behind one record
 //	256  next    where consumers look next, if every record goes to one of them
-//	384  head    how many slots are free again; never beyond tail, nor tail beyond head + slots
+//	384  head    how many slots are free again; beyond tail by the record that tail lags
+//	             behind at most, nor is tail beyond head + slots
 //	512  readers consumers sleep here
 //	640  writers producers sleep here
 //	768  seats   128 bytes each: who sits there, up to where it has read
@@ -28,7 +29,7 @@ import (
 // tail, next, head and a seat's cursor count slots from the beginning and only
 // grow, but for next, which goes back for a record that is delivered again.
 const (
-	ringMagic = 0x31307365676e6972 // "ringes01", the lowest byte first
+	ringMagic = 0x32307365676e6972 // "ringes02", the lowest byte first
 
 	tailAt    = 1 * lineBytes
 	nextAt    = 2 * lineBytes

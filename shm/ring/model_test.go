@@ -10,10 +10,12 @@ import (
 	"io"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/memwright/mmap/internal/fleet"
 	"github.com/memwright/mmap/internal/model"
 	"github.com/memwright/mmap/internal/testenv"
+	"github.com/memwright/mmap/internal/word"
 	"github.com/memwright/mmap/shm/shmsync"
 )
 
@@ -30,7 +32,7 @@ func exploreFor(t *testing.T, longer int, build func(v *voyage)) {
 		more, most = 1, 250000
 	}
 	make := func(w *model.World) {
-		v := &voyage{t: t, w: w, begun: map[byte]bool{}, committed: map[byte]bool{}, fresh: map[byte]int{}, again: map[byte]int{}, released: map[byte]bool{}}
+		v := &voyage{t: t, w: w, begun: map[byte]bool{}, committed: map[byte]bool{}, fresh: map[byte]int{}, again: map[byte]int{}, released: map[byte]bool{}, holding: map[byte]int{}}
 		build(v)
 		v.f.Launch(w)
 		w.Check(func() error {
@@ -59,6 +61,7 @@ type voyage struct {
 	fresh     map[byte]int  // deliveries not marked as again
 	again     map[byte]int  // and marked
 	released  map[byte]bool // Release has returned
+	holding   map[byte]int  // who have taken it and not begun to release it
 	died      bool          // somebody was dead from the beginning
 }
 
@@ -422,6 +425,102 @@ func TestModelSeat(t *testing.T) {
 		}
 		v.settled()
 	})
+}
+
+// TestModelSeatAgain: the dead one had a record that had come to somebody before. Two
+// newcomers find it, and one of them stops between reading the record's word and
+// changing it, while the other frees the seat, sits down on it and takes the same
+// record: its word is then again what the first one has read.
+func TestModelSeatAgain(t *testing.T) {
+	explore(t, func(v *voyage) {
+		v.ring(Options{Slots: 4, SlotBytes: 8, Seats: 4})
+		dies := must[*Ring](t)(Open(v.f.Join(5), fleet.Data, v.r.Options()))
+		c := consumer(t, dies)
+		p := producer(t, v.r)
+		v.send(p, 1, 8)
+		rec := must[Record](t)(c.TryNext())
+		ok(t, rec.Return())
+		must[Record](t)(c.TryNext())
+		ok(t, p.Close())
+		v.f.Kill(5)
+		v.died = true
+		for i := range 2 {
+			v.crew(fmt.Sprint("c", i), 1+i, func(r *Ring) func() {
+				return func() {
+					c, err := r.NewConsumer()
+					if err != nil {
+						v.w.Failf("a consumer: %v", err)
+						return
+					}
+					if rec, err := c.TryNext(); err == nil {
+						id := v.took(&rec)
+						if n := v.holding[id]; n > 0 && v.w.Crashes() == 0 {
+							v.w.Failf("record %d is with %d others who live", id, n)
+						}
+						v.holding[id]++
+						word.Place("has a record")
+						v.release(&rec, id)
+						v.holding[id]--
+					}
+				}
+			})
+		}
+		v.settled()
+	})
+}
+
+// TestModelPadding: two producers find that their records do not fit before the
+// end. One of them has made the padding and not moved tail on when the other moves
+// head over it.
+func TestModelPadding(t *testing.T) {
+	explore(t, func(v *voyage) {
+		v.ring(Options{Slots: 4, SlotBytes: 8, Seats: 6})
+		p, c := producer(t, v.r), consumer(t, v.r)
+		for id := range byte(3) {
+			v.send(p, 1+id, 8)
+			rec := must[Record](t)(c.TryNext())
+			v.release(&rec, v.took(&rec))
+		}
+		ok(t, p.Close())
+		ok(t, c.Close())
+		for i := range 2 {
+			v.crew(fmt.Sprint("p", i), 1+i, func(r *Ring) func() {
+				p := producer(t, r)
+				return func() { v.send(p, byte(10+i), 16) }
+			})
+		}
+		v.settled()
+	})
+}
+
+// restless changes a word before every compare-and-swap.
+type restless struct {
+	w    *word.U64
+	busy bool
+}
+
+func (s *restless) Step(what string) {
+	if what == "cas" && !s.busy {
+		s.busy = true
+		s.w.Add(1)
+		s.busy = false
+	}
+}
+func (s *restless) Sleep(time.Duration, []word.Wait) (done, timedOut bool) { return false, false }
+func (s *restless) Wake(*word.U32, int) (done bool)                        { return false }
+
+// TestModelGoBackGivesUp: where somebody changes next for ever, who gives a record
+// back is told, and comes to an end.
+func TestModelGoBackGivesUp(t *testing.T) {
+	_, r := makeRing(t, Options{Slots: 4})
+	p, c := producer(t, r), consumer(t, r)
+	ok(t, p.TrySend([]byte("a")))
+	rec := must[Record](t)(c.TryNext())
+	word.Install(&restless{w: r.next})
+	defer word.Install(nil)
+	if err := rec.Return(); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("return: %v, want ErrCorrupt", err)
+	}
 }
 
 // TestModelLoan: two producers and one block.

@@ -248,8 +248,11 @@ func (p *Producer) makeRoom(t, need uint64) (who shmsync.Owner, err error) {
 	}
 	p.head = h
 	switch room := r.mask + 1 - (t - h); {
-	case h > t || room > r.mask+1: // t is old, or nonsense
-		if r.tail.Load() == t {
+	case h > t || room > r.mask+1:
+		// t is old, or head has passed a record that tail has not passed yet, which
+		// stands there then; or it is nonsense.
+		stands := h > t && record(r.state(t).Load()).lap() == r.lap(t)
+		if !stands && r.tail.Load() == t {
 			return 0, fmt.Errorf("%w: tail is %d and head %d", ErrCorrupt, t, h)
 		}
 	case room < need:

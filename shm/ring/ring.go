@@ -20,13 +20,11 @@ import (
 //
 //	free  ──NewProducer, NewConsumer──▶ taken  by the participant whose name is stored there
 //	taken ──Close──▶ free
-//	taken ──the participant ends──▶ taken, and whoever notices repairs:
-//	        first what the seat has claimed or taken, then the seat is free
+//	taken ──the participant ends──▶ taken, and who notices first takes it over:
+//	taken ──repair──▶ taken by who repairs, who undoes what was begun and closes it
 //
-// A repair that is interrupted is begun again by the next, from its beginning:
-// the seat is free only after everything else, and each step is one
-// compare-and-swap of a word that names the seat. Two may repair the same seat at
-// once.
+// A repair that is interrupted is begun again by the next, from its beginning: the
+// seat is free only after everything else, and until then it is that of a dead one.
 type Ring struct {
 	space *shmsync.Space
 	shape
@@ -232,7 +230,7 @@ func (s *seat) leave() error {
 		return fs.ErrClosed
 	}
 	s.closed = true
-	err := s.r.clear(s.number, s.r.space.Self())
+	err := s.r.clear(s.number)
 	runtime.KeepAlive(s.r.space) // which holds the memory: this may be its last use
 	return err
 }

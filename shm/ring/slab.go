@@ -1,9 +1,10 @@
 package ring
 
 import (
-	"encoding/binary"
 	"fmt"
+	"math"
 
+	"github.com/memwright/mmap/internal/word"
 	"github.com/memwright/mmap/shm/shmsync"
 )
 
@@ -29,23 +30,43 @@ func (r *Ring) loanFor(i uint64) loanWord { return loanWord(1<<63 | r.lap(i)<<32
 // lendable goes to a free block, or fails with ErrFull and tells who is in the way.
 func (p *Producer) lendable() (who shmsync.Owner, err error) {
 	r := p.r
-	for range r.Slots {
-		for range r.Blocks {
-			if r.repaid(loanWord(r.loans[p.block].Load())) {
-				return 0, nil
-			}
-			p.nextBlock()
+	if p.free() {
+		return 0, nil
+	}
+	if r.Delivery != Overwrite {
+		if who, err = r.reclaim(math.MaxUint64); err == nil && !p.free() {
+			err = ErrFull
 		}
+		return who, err
+	}
+	// Over as many records as it takes to come to one that had a block.
+	for range r.Slots {
 		h := r.head.Load()
-		who, err = r.reclaim(h + 1)
-		if err != nil {
+		b := r.lentTo(h).Load() // before it is passed, if it is a loan
+		isLoan := record(r.state(h).Load()).kind() == loan
+		if who, err = r.reclaim(h + 1); err != nil {
 			return 0, err
 		}
 		if r.head.Load() == h {
-			break
+			return who, ErrFull
+		}
+		if isLoan && b < uint64(r.Blocks) && r.repaid(loanWord(r.loans[b].Load())) {
+			p.block = int(b)
+			return 0, nil
 		}
 	}
-	return who, ErrFull
+	return 0, ErrFull // they are many, and were faster every time
+}
+
+// free goes to a free block, and reports whether there is one.
+func (p *Producer) free() bool {
+	for range p.r.Blocks {
+		if p.r.repaid(loanWord(p.r.loans[p.block].Load())) {
+			return true
+		}
+		p.nextBlock()
+	}
+	return false
 }
 
 func (p *Producer) nextBlock() {
@@ -63,7 +84,7 @@ func (p *Producer) borrow(i uint64) ([]byte, error) {
 		p.nextBlock()
 		w := loanWord(r.loans[b].Load())
 		if r.repaid(w) && r.loans[b].CompareAndSwap(uint64(w), uint64(r.loanFor(i))) {
-			binary.NativeEndian.PutUint64(r.slotBytes(i), uint64(b))
+			r.lentTo(i).Store(uint64(b))
 			return r.blockBytes(b), nil
 		}
 	}
@@ -87,14 +108,15 @@ func (r *Ring) repaid(w loanWord) bool {
 // lent is the block that the record at i has on loan. Everything is read once, and
 // checked: the number of the block, and that the block is lent to this record.
 func (r *Ring) lent(i uint64, w record) ([]byte, error) {
-	b := binary.NativeEndian.Uint64(r.slotBytes(i))
+	b := r.lentTo(i).Load()
 	if b >= uint64(r.Blocks) || w.length() > r.BlockBytes || loanWord(r.loans[b].Load()) != r.loanFor(i) {
 		return nil, fmt.Errorf("%w: the record at %d has no block on loan", ErrCorrupt, i)
 	}
 	return r.blockBytes(int(b))[:w.length():w.length()], nil
 }
 
-func (r *Ring) slotBytes(i uint64) []byte { return r.data[int(i&r.mask)*r.SlotBytes:][:r.SlotBytes] }
+// lentTo is the number of the block that the record at i has on loan.
+func (r *Ring) lentTo(i uint64) *word.U64 { return &words(r.data, int(i&r.mask)*r.SlotBytes, 1)[0] }
 
 func (r *Ring) blockBytes(b int) []byte {
 	return r.slab[b*up(r.BlockBytes, lineBytes):][:r.BlockBytes:r.BlockBytes]
