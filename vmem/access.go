@@ -19,7 +19,7 @@ func (p *Process) Store(a Addr, b byte) error {
 		return err
 	}
 	f.data[a&(PageSize-1)] = b
-	f.changed()
+	f.object.after(f)
 	return nil
 }
 
@@ -95,7 +95,7 @@ func (p *Process) copyPages(a Addr, b []byte, how access) (n int, err error) {
 		page := f.data[(a+Addr(n))&(PageSize-1):]
 		if how == store {
 			n += copy(page, b[n:])
-			f.changed()
+			f.object.after(f)
 		} else {
 			n += copy(b[n:], page)
 		}

@@ -6,7 +6,7 @@ func BenchmarkLoad(b *testing.B) {
 	m := New(Config{})
 	p := m.Spawn()
 	a, _ := p.Mmap(0, 1<<20, ProtRead|ProtWrite, MapPrivate|MapAnonymous, nil, 0)
-	p.populate(p.at(a), a, a+1<<20)
+	p.populate(p.at(a))
 	for i := 0; b.Loop(); i++ {
 		p.Load(a + Addr(i*64)&(1<<20-1))
 	}

@@ -26,121 +26,86 @@ const (
 	AdviceDontNeedLocked Advice = 24 // AdviceDontNeed, of locked pages too
 )
 
-// flagAdvice is the advice that only changes what an area is.
-var flagAdvice = map[Advice]struct{ set, clear vmFlags }{
-	AdviceNormal:     {0, vmRandom | vmSequential},
-	AdviceRandom:     {vmRandom, vmSequential},
-	AdviceSequential: {vmSequential, vmRandom},
-	AdviceDontFork:   {vmDontCopy, 0},
-	AdviceDoFork:     {0, vmDontCopy},
-	AdviceDontDump:   {vmDontDump, 0},
-	AdviceDoDump:     {0, vmDontDump},
-	AdviceWipeOnFork: {vmWipeOnFork, 0},
-	AdviceKeepOnFork: {0, vmWipeOnFork},
+// A rule is what advice does to the part of an area, and to which ones: EINVAL
+// for others.
+type rule struct {
+	set, clear vmFlags // changes the area
+	needs, not vmFlags // of the area
+	memory     bool    // not of files
+	atOnce     bool    // ends at a hole: other advice goes on behind it
+	do         func(p *Process, part *area) error
+}
+
+var rules = map[Advice]rule{
+	AdviceNormal:         {clear: vmRandom | vmSequential},
+	AdviceRandom:         {set: vmRandom, clear: vmSequential},
+	AdviceSequential:     {set: vmSequential, clear: vmRandom},
+	AdviceWillNeed:       {do: (*Process).prefetch},
+	AdviceDontNeed:       {do: (*Process).discard, not: vmLocked},
+	AdviceFree:           {do: (*Process).giveBack, not: vmLocked, memory: true},
+	AdviceRemove:         {do: (*Process).punch, not: vmLocked},
+	AdviceDontFork:       {set: vmDontCopy},
+	AdviceDoFork:         {clear: vmDontCopy},
+	AdviceDontDump:       {set: vmDontDump},
+	AdviceDoDump:         {clear: vmDontDump},
+	AdviceWipeOnFork:     {set: vmWipeOnFork, memory: true},
+	AdviceKeepOnFork:     {clear: vmWipeOnFork},
+	AdviceCold:           {not: vmLocked},
+	AdvicePageOut:        {not: vmLocked},
+	AdvicePopulateRead:   {do: reach(load), needs: vmRead, atOnce: true},
+	AdvicePopulateWrite:  {do: reach(store), needs: vmWrite, atOnce: true},
+	AdviceDontNeedLocked: {do: (*Process).discard},
 }
 
 // Madvise gives advice for [addr, addr+n). addr must be a page border, n is
 // rounded up. It answers EINVAL for advice that does not fit an area, and
-// ENOMEM for holes, after the rest is done.
+// ENOMEM for holes, after the rest is done. To populate ends at a hole, and is
+// EFAULT where there is nothing behind an area.
 func (p *Process) Madvise(addr Addr, n uint64, advice Advice) error {
 	p.m.call("madvise")
-	_, changesFlags := flagAdvice[advice]
-	advise := p.advise
-	switch advice {
-	case AdvicePopulateRead, AdvicePopulateWrite:
-	case AdviceWillNeed, AdviceDontNeed, AdviceFree, AdviceRemove, AdviceCold, AdvicePageOut, AdviceDontNeedLocked:
-	default:
-		if !changesFlags {
-			return EINVAL
-		}
-		advise = p.adviseFlags
-	}
+	rule, ok := rules[advice]
 	end := addr + Addr(n).ceil()
-	if addr != addr.floor() || n != 0 && Addr(n).ceil() == 0 || end < addr {
+	if !ok || addr != addr.floor() || n != 0 && Addr(n).ceil() == 0 || end < addr {
 		return EINVAL
 	}
-	if advice == AdvicePopulateRead || advice == AdvicePopulateWrite {
-		return p.populateAll(addr, end, advice)
-	}
 	var hole error
-	for addr < end {
-		a := p.first(addr)
-		if a == nil || a.start >= end {
+	for part := range p.parts(addr, end) {
+		switch {
+		case part == nil && rule.atOnce:
 			return ENOMEM
+		case part == nil:
+			hole = ENOMEM
+			continue
+		case part.flags&rule.not != 0, part.flags&rule.needs != rule.needs, rule.memory && part.file != nil:
+			return EINVAL
 		}
-		if a.start > addr {
-			addr, hole = a.start, ENOMEM
+		if rule.do != nil {
+			if err := rule.do(p, part); err != nil {
+				return err
+			}
 		}
-		to := min(a.end, end)
-		if err := advise(a, addr, to, advice); err != nil {
-			return err
+		if p.modify(part, part.flags&^rule.clear|rule.set) != nil {
+			return EAGAIN // so Linux says ENOMEM here
 		}
-		addr = to
 	}
 	return hole
 }
 
-// adviseFlags changes the flags of a part of an area.
-func (p *Process) adviseFlags(a *area, start, end Addr, advice Advice) error {
-	if advice == AdviceWipeOnFork && a.file != nil {
-		return EINVAL
-	}
-	change := flagAdvice[advice]
-	flags := a.flags&^change.clear | change.set
-	if flags == a.flags {
-		return nil
-	}
-	if _, err := p.modify(a, start, end, flags, p.m.cfg.MaxAreas); err != nil {
-		return EAGAIN // so Linux says ENOMEM here
-	}
-	return nil
-}
-
-// advise acts on the pages of a part of an area.
-func (p *Process) advise(a *area, start, end Addr, advice Advice) error {
-	locked := a.flags&vmLocked != 0
-	switch advice {
-	case AdviceDontNeed, AdviceDontNeedLocked:
-		if locked && advice == AdviceDontNeed {
-			return EINVAL
-		}
-		p.drop(start, end)
-	case AdviceFree:
-		if locked || a.file != nil {
-			return EINVAL
-		}
-		p.giveBack(start, end)
-	case AdviceRemove:
-		switch {
-		case locked || a.file == nil:
-			return EINVAL
-		case a.flags&(vmShared|vmMayWrite) != vmShared|vmMayWrite:
-			return EACCES
-		case a.page(end-1)+1 > uint64(a.file.object.maxSize)>>pageShift:
-			return EFBIG
-		}
-		return a.file.object.punch(a.page(start), a.page(end-1)+1)
-	case AdviceWillNeed:
-		if a.file != nil && a.file.object.store != nil {
-			a.file.object.prefetch(a.page(start), a.page(end-1)+1)
-		}
-	case AdviceCold, AdvicePageOut:
-		if locked {
-			return EINVAL
-		}
-	}
+func (p *Process) discard(part *area) error {
+	p.drop(part.start, part.end)
 	return nil
 }
 
 // giveBack marks private pages that nobody else shows as no longer needed: until
 // they are written to, their bytes may become zeros at any moment.
-func (p *Process) giveBack(start, end Addr) {
-	for _, e := range p.table.all(start, end) {
+func (p *Process) giveBack(part *area) error {
+	for _, e := range p.table.all(part.start, part.end) {
 		if f := e.frame; f != p.m.zero && len(f.mappers) == 1 {
 			f.lazy = true
 			e.bits &^= Dirty | Accessed
 		}
 	}
+	return nil
 }
 
 // DropFree takes a page back that MADV_FREE gave, as a kernel does under
@@ -155,41 +120,40 @@ func (p *Process) DropFree(addr Addr) error {
 	return nil
 }
 
-// prefetch reads the pages of [first, last) that are not in memory, as far as
-// there is room. A failure is the next access's to tell.
-func (o *Object) prefetch(first, last uint64) {
-	for i := first; i < min(last, o.end()); i++ {
-		if o.pages[i] == nil {
-			if _, err := o.load(i); err != nil {
-				return
-			}
-		}
+// punch makes zeros of the pages of an object.
+func (p *Process) punch(part *area) error {
+	switch last := part.pgoff + part.pages(); {
+	case part.file == nil:
+		return EINVAL
+	case part.flags&(vmShared|vmMayWrite) != vmShared|vmMayWrite:
+		return EACCES
+	case last > uint64(part.file.object.maxSize)>>pageShift:
+		return EFBIG
+	default:
+		return part.file.object.punch(part.pgoff, last)
 	}
 }
 
-// populateAll brings the pages of [start, end) in for reading or for writing.
-// It answers EINVAL where the area forbids that, EFAULT where there is nothing
-// behind it, ENOMEM at a hole; what lies before is done.
-func (p *Process) populateAll(start, end Addr, advice Advice) error {
-	how, need := load, vmRead
-	if advice == AdvicePopulateWrite {
-		how, need = store, vmWrite
+// prefetch reads the pages of an object that are not in memory, as far as there
+// is room. A failure is the next access's to tell.
+func (p *Process) prefetch(part *area) error {
+	if part.file == nil || part.file.object.store == nil {
+		return nil
 	}
-	for start < end {
-		a := p.at(start)
-		switch {
-		case a == nil:
-			return ENOMEM
-		case a.flags&need == 0:
-			return EINVAL
+	o := part.file.object
+	for i := part.pgoff; i < min(part.pgoff+part.pages(), o.end()); i++ {
+		if o.pages[i] == nil {
+			if _, err := o.load(i); err != nil {
+				break
+			}
 		}
-		to := min(a.end, end)
-		if err := p.faultIn(start, to, how); err != nil {
-			return err
-		}
-		start = to
 	}
 	return nil
+}
+
+// reach brings pages in.
+func reach(how access) func(*Process, *area) error {
+	return func(p *Process, part *area) error { return p.faultIn(part, how) }
 }
 
 // Mincore tells for each page of [addr, addr+n) whether it is in memory: 1 or 0

@@ -128,7 +128,7 @@ func (o *Object) writeChunk(chunk []byte, off int64) error {
 			return err
 		}
 	}
-	f.changes()
+	f.object.before(f)
 	copy(f.data[in:], chunk)
 	f.referenced = true
 	if end := off + int64(len(chunk)); end > o.size {
@@ -136,7 +136,7 @@ func (o *Object) writeChunk(chunk []byte, off int64) error {
 		o.crash.resized(end)
 	}
 	o.dirty(f)
-	f.changed()
+	f.object.after(f)
 	o.m.tell(Event{Kind: BytesWritten, Object: o, Off: off, N: len(chunk), Frame: f.number})
 	return nil
 }

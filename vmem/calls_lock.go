@@ -49,30 +49,24 @@ func (p *Process) lock(addr Addr, n uint64, how vmFlags) error {
 	if !p.mayLock() {
 		return EPERM
 	}
-	start, length := addr.floor(), uint64((Addr(n) + addr - addr.floor()).ceil())
-	end := start + Addr(length)
-	if !p.mayLockMore(length) {
-		already, to := uint64(0), end
+	start := addr.floor()
+	length := (Addr(n) + addr - start).ceil()
+	end := start + length
+	if !p.mayLockMore(uint64(length)) {
+		to := end
 		if end < start {
 			to = p.m.cfg.High
 		}
-		for _, a := range p.in(start, to) {
-			if a.flags&vmLocked != 0 {
-				already += pages(max(a.start, start), min(a.end, to))
-			}
-		}
-		if length>>pageShift+p.locked-already > p.Limits.MemLock>>pageShift {
+		again := p.mapped(start, to, vmLocked)
+		if pages(0, length)+p.locked-again > p.Limits.MemLock>>pageShift {
 			return ENOMEM
 		}
 	}
 	if err := p.setLock(start, end, how); err != nil {
 		return err
 	}
-	if start == end {
-		return nil
-	}
-	for _, a := range p.in(start, end) {
-		switch err := p.populate(a, max(a.start, start), min(a.end, end)); err {
+	for part := range p.parts(start, end) {
+		switch err := p.populate(part); err {
 		case nil:
 		case EFAULT: // POSIX has it so
 			return ENOMEM
@@ -98,40 +92,27 @@ func (p *Process) setLock(start, end Addr, how vmFlags) error {
 	if end < start {
 		return EINVAL
 	}
-	for start < end {
-		a := p.at(start)
-		if a == nil {
+	for part := range p.parts(start, end) {
+		if part == nil {
 			return ENOMEM
 		}
-		to := min(a.end, end)
-		if err := p.lockPart(a, start, to, how); err != nil {
+		if err := p.modify(part, part.flags&^vmLockFlags|how); err != nil {
 			return err
 		}
-		start = to
 	}
 	return nil
-}
-
-func (p *Process) lockPart(a *area, start, end Addr, how vmFlags) error {
-	flags := a.flags&^vmLockFlags | how
-	if flags == a.flags {
-		return nil
-	}
-	_, err := p.modify(a, start, end, flags, p.m.cfg.MaxAreas)
-	return err
 }
 
 // Mlockall locks all areas, and with LockFuture those to come: each mmap then
 // counts against the limit. Pages that could not be brought in are not told.
 func (p *Process) Mlockall(flags LockAllFlags) error {
 	p.m.call("mlockall")
-	if flags&(LockCurrent|LockFuture) == 0 || flags&^(LockCurrent|LockFuture|LockAllOnFault) != 0 {
+	switch {
+	case flags&(LockCurrent|LockFuture) == 0 || flags&^(LockCurrent|LockFuture|LockAllOnFault) != 0:
 		return EINVAL
-	}
-	if !p.mayLock() {
+	case !p.mayLock():
 		return EPERM
-	}
-	if flags&LockCurrent != 0 && !p.IPCLock && p.total > p.Limits.MemLock>>pageShift {
+	case flags&LockCurrent != 0 && !p.IPCLock && p.total > p.Limits.MemLock>>pageShift:
 		return ENOMEM
 	}
 	how := vmLocked
@@ -142,12 +123,11 @@ func (p *Process) Mlockall(flags LockAllFlags) error {
 	if flags&LockFuture != 0 {
 		p.locking = how
 	}
-	if flags&LockCurrent == 0 {
-		return nil
-	}
-	p.lockAll(how)
-	for _, a := range p.areas {
-		_ = p.populate(a, a.start, a.end) // not told, as Linux does
+	if flags&LockCurrent != 0 {
+		p.lockAll(how)
+		for _, a := range p.areas {
+			_ = p.populate(a) // not told, as Linux does
+		}
 	}
 	return nil
 }
@@ -161,38 +141,32 @@ func (p *Process) Munlockall() error {
 }
 
 func (p *Process) lockAll(how vmFlags) {
-	for at := Addr(0); ; {
-		a := p.first(at)
-		if a == nil {
-			return
+	for part := range p.parts(0, p.m.cfg.High) {
+		if part != nil {
+			_ = p.modify(part, part.flags&^vmLockFlags|how) // whole areas are not split
 		}
-		at = a.end
-		_ = p.lockPart(a, a.start, a.end, how) // whole areas are not split
 	}
 }
 
 // populate brings the pages of a part of an area in, as faults would: a private
 // writable one is written to, so that its pages are its own. It answers EFAULT
 // where a page can't be had.
-func (p *Process) populate(a *area, start, end Addr) error {
-	if a.flags&vmOnFault != 0 {
+func (p *Process) populate(part *area) error {
+	switch {
+	case part.flags&vmOnFault != 0:
 		return nil
-	}
-	if a.flags&vmAccess == 0 {
+	case part.flags&vmAccess == 0:
 		return EFAULT
+	case part.flags&(vmWrite|vmShared) == vmWrite:
+		return p.faultIn(part, store)
 	}
-	how := load
-	if a.flags&(vmWrite|vmShared) == vmWrite {
-		how = store
-	}
-	return p.faultIn(start, end, how)
+	return p.faultIn(part, load)
 }
 
-// faultIn makes every page of [start, end) reachable.
-func (p *Process) faultIn(start, end Addr, how access) error {
-	for at := start; at < end; at += PageSize {
-		e := p.table.lookup(at)
-		if e != nil && e.allows(how) {
+// faultIn makes every page of a part reachable.
+func (p *Process) faultIn(part *area, how access) error {
+	for at := part.start; at < part.end; at += PageSize {
+		if e := p.table.lookup(at); e != nil && e.allows(how) {
 			continue
 		}
 		if _, err := p.fault(at, how); err != nil {

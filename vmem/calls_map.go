@@ -46,16 +46,19 @@ func (prot Prot) access() vmFlags { return vmFlags(prot) & vmAccess }
 // stays when f is closed.
 func (p *Process) Mmap(addr Addr, n uint64, prot Prot, flags MapFlags, f *File, off int64) (Addr, error) {
 	p.m.call("mmap")
-	if off&(PageSize-1) != 0 {
-		return 0, EINVAL
-	}
+	length := uint64(Addr(n).ceil())
 	if flags&MapAnonymous != 0 {
 		f = nil
-	} else if f == nil || f.closed {
-		return 0, EBADF
 	}
-	if n == 0 {
+	switch {
+	case off&(PageSize-1) != 0:
 		return 0, EINVAL
+	case flags&MapAnonymous == 0 && f.usable(0) != nil:
+		return 0, EBADF
+	case n == 0:
+		return 0, EINVAL
+	case length == 0 || len(p.areas) > p.m.cfg.MaxAreas:
+		return 0, ENOMEM
 	}
 	if flags&MapFixedNoReplace != 0 {
 		flags |= MapFixed
@@ -65,66 +68,52 @@ func (p *Process) Mmap(addr Addr, n uint64, prot Prot, flags MapFlags, f *File, 
 			addr = max(addr, p.m.cfg.Low)
 		}
 	}
-	length := uint64(Addr(n).ceil())
-	if length == 0 {
-		return 0, ENOMEM
-	}
-	pgoff := uint64(off) >> pageShift
-	if len(p.areas) > p.m.cfg.MaxAreas {
-		return 0, ENOMEM
-	}
-	vm := prot.access() | p.locking | vmMayRead | vmMayWrite | vmMayExec
-	if flags&MapLocked != 0 {
-		vm |= vmLocked
-	}
 	addr, err := p.vacancy(addr, length, flags)
 	if err != nil {
 		return 0, err
 	}
-	if flags&MapLocked != 0 && !p.mayLock() {
-		return 0, EPERM
+	a := &area{start: addr, end: addr + Addr(length), file: f}
+	a.flags = prot.access() | p.locking | vmMayRead | vmMayWrite | vmMayExec
+	if flags&MapLocked != 0 {
+		if a.flags |= vmLocked; !p.mayLock() {
+			return 0, EPERM
+		}
 	}
-	if vm&vmLocked != 0 && !p.mayLockMore(length) {
+	if a.flags&vmLocked != 0 && !p.mayLockMore(length) {
 		return 0, EAGAIN
 	}
 	if f != nil {
-		vm, err = f.mappable(vm, length, pgoff, prot, flags)
+		a.pgoff = uint64(off) >> pageShift
+		err = a.ofFile(prot, flags)
 	} else {
-		vm, pgoff, err = anonymous(vm, addr, flags)
+		err = p.ofMemory(a, flags)
 	}
 	if err != nil {
 		return 0, err
 	}
 	if flags&MapNoReserve != 0 {
-		vm |= vmNoReserve
+		a.flags |= vmNoReserve
 	}
 	if flags&MapStack != 0 {
-		vm |= vmNoHuge
+		a.flags |= vmNoHuge
 	}
-	if f == nil && vm&vmShared != 0 {
-		o := p.m.Memory("/dev/zero (deleted)")
-		o.size = int64(length)
-		f = &File{object: o, mode: ReadWrite}
-	}
-	end := addr + Addr(length)
-	if err := p.isolate(addr, end); err != nil { // stays, whatever comes
+	if err := p.isolate(a.start, a.end); err != nil { // stays, whatever comes
 		return 0, err
 	}
-	if err := p.mayReplace(vm, addr, end); err != nil {
+	if err := p.mayAdd(a.flags, a.pages()-p.mapped(a.start, a.end, 0)); err != nil {
 		return 0, err
 	}
-	if vm&(vmNoReserve|vmShared|vmWrite) == vmWrite {
+	if a.flags&(vmNoReserve|vmShared|vmWrite) == vmWrite {
 		if most := p.m.cfg.MaxCommit; most > 0 && length > most {
 			return 0, ENOMEM
 		}
-		vm |= vmAccount
+		a.flags |= vmAccount
 	}
-	p.unmap(addr, end)
-	p.merge(&area{start: addr, end: end, pgoff: pgoff, flags: vm, file: f})
-	if vm&vmLocked != 0 || flags&(MapPopulate|MapNonblock) == MapPopulate {
-		for _, a := range p.in(addr, end) {
-			_ = p.populate(a, max(a.start, addr), min(a.end, end)) // not told, as Linux does
-		}
+	part := *a
+	p.unmap(a.start, a.end)
+	p.merge(a)
+	if part.flags&vmLocked != 0 || flags&(MapPopulate|MapNonblock) == MapPopulate {
+		_ = p.populate(&part) // not told, as Linux does
 	}
 	return addr, nil
 }
@@ -167,63 +156,57 @@ func (p *Process) vacancy(addr Addr, length uint64, flags MapFlags) (Addr, error
 	return 0, ENOMEM
 }
 
-// mappable decides whether a file may be mapped like this, and what its area
-// may do.
-func (f *File) mappable(vm vmFlags, length, pgoff uint64, prot Prot, flags MapFlags) (vmFlags, error) {
-	const limit = 1<<63 - 1 // whatever the file system allows
-	if length > limit || pgoff > (limit-length)>>pageShift {
-		return 0, EOVERFLOW
+// ofFile decides whether a file may be mapped like this, and what its area may do.
+func (a *area) ofFile(prot Prot, flags MapFlags) error {
+	const most = 1 << 63 >> pageShift // pages, whatever the file system allows
+	mode := a.file.mode
+	switch kind := flags & mapType; {
+	case a.pgoff+a.pages() >= most:
+		return EOVERFLOW
+	case kind != MapShared && kind != MapPrivate && kind != MapSharedValidate:
+		return EINVAL
+	case kind == MapSharedValidate && flags&^mapKnown != 0:
+		return EOPNOTSUPP
+	case kind != MapPrivate && prot&ProtWrite != 0 && mode&WriteOnly == 0, mode&ReadOnly == 0:
+		return EACCES
+	case kind == MapPrivate:
+	case mode&WriteOnly != 0:
+		a.flags |= vmShared | vmMayShare
+	default:
+		a.flags = a.flags&^vmMayWrite | vmMayShare
 	}
-	switch flags & mapType {
-	case MapSharedValidate:
-		if flags&^mapKnown != 0 {
-			return 0, EOPNOTSUPP
-		}
-		fallthrough
-	case MapShared:
-		if prot&ProtWrite != 0 && f.mode&WriteOnly == 0 {
-			return 0, EACCES
-		}
-		vm |= vmMayShare
-		if f.mode&WriteOnly != 0 {
-			vm |= vmShared
-		} else {
-			vm &^= vmMayWrite
-		}
-		fallthrough
-	case MapPrivate:
-		if f.mode&ReadOnly == 0 {
-			return 0, EACCES
-		}
-		return vm, nil
-	}
-	return 0, EINVAL
+	return nil
 }
 
-// anonymous is the same for memory without a file.
-func anonymous(vm vmFlags, addr Addr, flags MapFlags) (vmFlags, uint64, error) {
+// ofMemory does the same for memory without a file.
+func (p *Process) ofMemory(a *area, flags MapFlags) error {
 	switch flags & mapType {
-	case MapShared:
-		return vm | vmShared | vmMayShare, 0, nil
 	case MapPrivate:
-		return vm, uint64(addr) >> pageShift, nil
+		a.pgoff = uint64(a.start) >> pageShift
+	case MapShared:
+		a.flags |= vmShared | vmMayShare
+		o := p.m.Memory("/dev/zero (deleted)")
+		o.size = int64(a.end - a.start)
+		a.file = &File{object: o, mode: ReadWrite}
+	default:
+		return EINVAL
 	}
-	return 0, 0, EINVAL
+	return nil
 }
 
-// mayReplace tells whether an area of these flags fits into the limits at
-// [start, end), where what is there now makes room for it.
-func (p *Process) mayReplace(vm vmFlags, start, end Addr) error {
-	var old uint64
-	for _, a := range p.in(start, end) {
-		old += pages(max(a.start, start), min(a.end, end))
+// mapped counts the pages in [start, end) whose areas have all of the flags.
+func (p *Process) mapped(start, end Addr, flags vmFlags) (n uint64) {
+	for part := range p.parts(start, end) {
+		if part != nil && part.flags&flags == flags {
+			n += part.pages()
+		}
 	}
-	return p.mayAdd(vm, pages(start, end)-old)
+	return n
 }
 
 // mayAdd tells whether n pages more of these flags fit into the limits.
-func (p *Process) mayAdd(vm vmFlags, n uint64) error {
-	if !p.mayHave(n) || vm&(vmWrite|vmShared) == vmWrite && !p.mayHaveData(n) {
+func (p *Process) mayAdd(flags vmFlags, n uint64) error {
+	if !p.mayHave(n) || flags&(vmWrite|vmShared) == vmWrite && !p.mayHaveData(n) {
 		return ENOMEM
 	}
 	return nil

@@ -18,46 +18,41 @@ func (p *Process) Mprotect(addr Addr, n uint64, prot Prot) error {
 	if prot&^(ProtRead|ProtWrite|ProtExec) != 0 {
 		return EINVAL
 	}
-	for addr < end {
-		a := p.at(addr)
-		if a == nil {
+	for part := range p.parts(addr, end) {
+		if part == nil {
 			return ENOMEM
 		}
-		to := min(a.end, end)
-		if err := p.protect(a, addr, to, prot); err != nil {
+		if err := p.protect(part, prot.access()); err != nil {
 			return err
 		}
-		addr = to
 	}
 	return nil
 }
 
 // protect changes the part of one area.
-func (p *Process) protect(a *area, start, end Addr, prot Prot) error {
-	want := prot.access()
-	if want&^a.may() != 0 {
+func (p *Process) protect(part *area, want vmFlags) error {
+	if want&^part.may() != 0 {
 		return EACCES
 	}
-	old := a.flags
+	old := part.flags
 	flags := old&^vmAccess | want
 	if flags == old {
 		return nil
 	}
 	if flags&(vmWrite|vmShared) == vmWrite && old&vmWrite == 0 {
-		if n := pages(start, end); p.mayHave(n) && !p.mayHaveData(n) {
+		if n := part.pages(); p.mayHave(n) && !p.mayHaveData(n) {
 			return ENOMEM
 		}
 		if old&vmNoReserve == 0 {
 			flags |= vmAccount
 		}
-	} else if old&vmAccount != 0 && want&vmWrite == 0 && a.file == nil && a.lineage == nil {
+	} else if old&vmAccount != 0 && want&vmWrite == 0 && part.file == nil && part.lineage == nil {
 		flags &^= vmAccount
 	}
-	a, err := p.modify(a, start, end, flags, p.m.cfg.MaxAreas)
-	if err != nil {
+	if err := p.modify(part, flags); err != nil {
 		return err
 	}
-	for _, e := range p.table.all(start, end) {
+	for _, e := range p.table.all(part.start, part.end) {
 		e.bits &^= Present
 		if want != 0 {
 			e.bits |= Present
@@ -67,7 +62,7 @@ func (p *Process) protect(a *area, start, end Addr, prot Prot) error {
 		}
 	}
 	if old&(vmWrite|vmShared|vmLocked) == vmLocked && want&vmWrite != 0 {
-		_ = p.populate(a, start, end) // locked pages are copied now, so that no store waits later
+		_ = p.populate(part) // locked pages are copied now, so that no store waits later
 	}
 	return nil
 }

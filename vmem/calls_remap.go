@@ -55,7 +55,7 @@ func (p *Process) Mremap(old Addr, oldLen, newLen uint64, flags RemapFlags, to A
 	}
 	if grows && a.flags&vmLocked != 0 {
 		if grown := p.at(at); grown != nil {
-			_ = p.populate(grown, at+r.oldLen, at+r.newLen) // not told, as Linux does
+			_ = p.populate(grown.part(at+r.oldLen, at+r.newLen)) // not told, as Linux does
 		}
 	}
 	return at, nil
@@ -110,29 +110,23 @@ func (p *Process) remappable(a *area, r remap) error {
 
 // remapSeveral moves every area of the old range, with the gaps between them.
 func (p *Process) remapSeveral(r remap) (Addr, error) {
-	end := r.old + r.oldLen
-	at := r.to
-	for from := r.old; ; {
-		a := p.first(from)
-		switch {
-		case from == r.old && (a == nil || a.start > from):
-			return 0, EFAULT
-		case a == nil || a.start >= end:
-			return at, nil
+	if p.at(r.old) == nil {
+		return 0, EFAULT
+	}
+	for part := range p.parts(r.old, r.old+r.oldLen) {
+		if part == nil {
+			continue
 		}
-		start := max(a.start, from)
-		part := min(end, a.end) - start
-		one := remap{start, part, at + (start - r.old), part, r.flags}
-		if err := p.remappable(a, one); err != nil {
+		n := part.end - part.start
+		one := remap{part.start, n, r.to + (part.start - r.old), n, r.flags}
+		if err := p.remappable(part, one); err != nil {
 			return 0, err
 		}
 		if _, err := p.remapTo(one); err != nil {
 			return 0, err
 		}
-		if from = start + part; from >= end {
-			return at, nil
-		}
 	}
+	return r.to, nil
 }
 
 // remapTo moves to where the caller or the choice wants it.
@@ -171,9 +165,7 @@ func (p *Process) remapTo(r remap) (Addr, error) {
 func (p *Process) grow(a *area, r remap) (Addr, error) {
 	end := r.old + r.newLen
 	if a.end == r.old+r.oldLen && end > a.end && end <= p.m.cfg.High && p.free(a.end, end) {
-		more := a.part(r.old, a.end)
-		more.start, more.end, more.pgoff = a.end, end, a.pgoff+a.pages()
-		p.merge(more)
+		p.extend(a, end)
 		return r.old, nil
 	}
 	if r.flags&RemapMayMove == 0 {
@@ -222,12 +214,8 @@ func (p *Process) move(a *area, r remap) error {
 // moveEntry shows the page of an entry at another address.
 func (p *Process) moveEntry(from, to Addr, e *entry) {
 	moved := *e
-	p.table.clear(from)
-	p.table.set(to, moved)
-	for i, w := range moved.frame.mappers {
-		if w.p == p && w.addr == from {
-			moved.frame.mappers[i].addr = to
-			return
-		}
-	}
+	moved.frame.held++ // nobody shows it in between
+	p.hide(from, e)
+	p.show(to, moved.frame, moved.bits)
+	moved.frame.held--
 }

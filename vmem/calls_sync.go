@@ -22,35 +22,24 @@ func (p *Process) Msync(addr Addr, n uint64, flags SyncFlags) error {
 		flags&(SyncAsync|SyncNow) == SyncAsync|SyncNow {
 		return EINVAL
 	}
-	start, end := addr, addr+Addr(n).ceil()
-	if end < start {
+	end := addr + Addr(n).ceil()
+	if end < addr {
 		return ENOMEM
 	}
 	var hole error
-	for start < end {
-		a := p.first(start)
-		if a == nil {
-			return ENOMEM
-		}
-		if a.start > start {
-			if flags == SyncAsync {
-				return ENOMEM
-			}
-			if start = a.start; start >= end {
-				return ENOMEM
-			}
+	for part := range p.parts(addr, end) {
+		if part == nil {
 			hole = ENOMEM
+			continue
 		}
-		if flags&SyncInvalidate != 0 && a.flags&vmLocked != 0 {
+		if flags&SyncInvalidate != 0 && part.flags&vmLocked != 0 {
 			return EBUSY
 		}
-		to := min(a.end, end)
-		if flags&SyncNow != 0 && a.file != nil && !a.private() {
-			if err := a.file.object.sync(a.file, a.page(start), a.page(to-1)+1); err != nil {
+		if flags&SyncNow != 0 && part.file != nil && !part.private() {
+			if err := part.file.object.sync(part.file, part.pgoff, part.pgoff+part.pages()); err != nil {
 				return err
 			}
 		}
-		start = a.end
 	}
 	return hole
 }

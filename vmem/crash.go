@@ -54,17 +54,17 @@ func (o *Object) Record(most int) error {
 
 // before keeps a page as it is, if it was durable until now.
 func (o *Object) before(f *frame) {
-	if r := o.crash; r != nil && r.pages[f.index] == nil {
-		r.pages[f.index] = []version{{data: o.snapshot(f)}}
+	if o != nil && o.crash != nil && o.crash.pages[f.index] == nil {
+		o.crash.pages[f.index] = []version{{data: o.snapshot(f)}}
 	}
 }
 
 // after keeps a page as it has become.
 func (o *Object) after(f *frame) {
-	r := o.crash
-	if r == nil {
+	if o == nil || o.crash == nil {
 		return
 	}
+	r := o.crash
 	delete(r.doubt, f.index)
 	kept := append(r.pages[f.index], version{data: o.snapshot(f)})
 	if len(kept) > r.most {

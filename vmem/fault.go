@@ -79,7 +79,7 @@ func (p *Process) touch(a Addr, how access) (*frame, error) {
 	if how == store {
 		e.bits |= Dirty
 		e.frame.lazy = false
-		e.frame.changes()
+		e.frame.object.before(e.frame)
 	}
 	return e.frame, nil
 }

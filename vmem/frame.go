@@ -1,6 +1,10 @@
 package vmem
 
-import "github.com/memwright/mmap/internal/invariant"
+import (
+	"slices"
+
+	"github.com/memwright/mmap/internal/invariant"
+)
 
 // A State is what a frame of an object is in. Frames of private memory have
 // none: they are the only place where their bytes are.
@@ -109,27 +113,14 @@ func (p *Process) show(a Addr, f *frame, bits Bits) {
 	p.table.set(a, entry{f, bits})
 }
 
-// hide empties an entry. A private page that nobody maps any more is gone.
+// hide empties an entry. A private page that nobody shows any more is gone.
 func (p *Process) hide(a Addr, e *entry) {
 	f := e.frame
 	p.table.clear(a)
-	p.unmapped(f, a)
-}
-
-// unmapped takes p's entry at a off the list of those that show f.
-func (p *Process) unmapped(f *frame, a Addr) {
-	if f == p.m.zero {
-		return
+	if i := slices.Index(f.mappers, mapper{p, a}); i >= 0 {
+		f.mappers = slices.Delete(f.mappers, i, i+1)
 	}
-	for i, w := range f.mappers {
-		if w.p == p && w.addr == a {
-			last := len(f.mappers) - 1
-			f.mappers[i] = f.mappers[last]
-			f.mappers = f.mappers[:last]
-			break
-		}
-	}
-	if f.object == nil && len(f.mappers) == 0 {
+	if f.object == nil && len(f.mappers) == 0 && f.held == 0 && f != p.m.zero {
 		p.m.release(f)
 	}
 }
@@ -224,19 +215,6 @@ func (m *Machine) Evict(o *Object, index uint64) error {
 		return ErrChoice
 	}
 	return m.evict(f)
-}
-
-// changes is called before a store to the page, changed after it.
-func (f *frame) changes() {
-	if f.object != nil {
-		f.object.before(f)
-	}
-}
-
-func (f *frame) changed() {
-	if f.object != nil {
-		f.object.after(f)
-	}
 }
 
 // off is where the page is in its object.

@@ -1,6 +1,7 @@
 package vmem
 
 import (
+	"iter"
 	"slices"
 	"sort"
 )
@@ -52,9 +53,6 @@ type area struct {
 // anon_vma). A child's areas have lineages of their own, behind their parents'.
 type lineage struct{ inherited bool }
 
-// inherited tells whether the pages may be shared with a parent.
-func (a *area) inherited() bool { return a != nil && a.lineage != nil && a.lineage.inherited }
-
 // may is what mprotect may give.
 func (a *area) may() vmFlags { return a.flags / vmMayRead & vmAccess }
 
@@ -95,30 +93,37 @@ func (s *space) at(a Addr) *area {
 	return nil
 }
 
-// first is the first area that ends after a, or nil.
-func (s *space) first(a Addr) *area {
-	if i := s.index(a); i < len(s.areas) {
-		return s.areas[i]
-	}
-	return nil
-}
-
-// in returns the areas that overlap [start, end).
-func (s *space) in(start, end Addr) []*area {
-	i := s.index(start)
-	j := i
-	for j < len(s.areas) && s.areas[j].start < end {
-		j++
-	}
-	return s.areas[i:j:j]
-}
-
 // free tells whether no area overlaps [start, end).
-func (s *space) free(start, end Addr) bool { return len(s.in(start, end)) == 0 }
+func (s *space) free(start, end Addr) bool {
+	i := s.index(start)
+	return i == len(s.areas) || s.areas[i].start >= end
+}
+
+// parts yields what lies in [start, end), in order: of each area a copy of the
+// part that is inside, and nil for each hole. An area is looked up when its turn
+// comes, so that those before it may be changed meanwhile.
+func (s *space) parts(start, end Addr) iter.Seq[*area] {
+	return func(yield func(*area) bool) {
+		for at := start; at < end; {
+			var part *area
+			to := end
+			if i := s.index(at); i < len(s.areas) && s.areas[i].start > at {
+				to = min(end, s.areas[i].start)
+			} else if i < len(s.areas) {
+				to = min(end, s.areas[i].end)
+				part = s.areas[i].part(at, to)
+			}
+			if !yield(part) {
+				return
+			}
+			at = to
+		}
+	}
+}
 
 // count adds an area to the sums, or with sign -1 takes it out.
-func (s *space) count(a *area, sign uint64) {
-	n := a.pages() * sign
+func (s *space) count(a *area, sign int) {
+	n := a.pages() * uint64(sign)
 	s.total += n
 	if a.flags&(vmWrite|vmShared) == vmWrite {
 		s.data += n
@@ -138,18 +143,24 @@ func (s *space) link(a *area) {
 func (s *space) unlink(a *area) {
 	i := s.index(a.start)
 	s.areas = slices.Delete(s.areas, i, i+1)
-	s.count(a, ^uint64(0))
+	s.count(a, -1)
 }
 
 // cut splits the area that has a in its middle in two.
 func (s *space) cut(a Addr) {
-	old := s.at(a)
-	if old == nil || old.start == a {
-		return
+	if old := s.at(a); old != nil && old.start < a {
+		s.areas = slices.Insert(s.areas, s.index(a)+1, old.part(a, old.end))
+		old.end = a
 	}
-	upper := old.part(a, old.end)
-	s.areas = slices.Insert(s.areas, s.index(a)+1, upper)
-	old.end = a
+}
+
+// remove takes [start, end) out of the areas.
+func (s *space) remove(start, end Addr) {
+	s.cut(start)
+	s.cut(end)
+	for i := s.index(start); i < len(s.areas) && s.areas[i].start < end; {
+		s.unlink(s.areas[i])
+	}
 }
 
 // follows tells whether b continues a: at the next address, with the next page
@@ -164,90 +175,89 @@ func follows(a, b *area) bool {
 // must not be inherited, or what parents and children share would spread.
 func akin(there, comes *area) bool {
 	switch {
-	case there.lineage == nil && comes.lineage != nil:
-		return !comes.inherited()
-	case there.lineage != nil && comes.lineage == nil:
-		return !there.inherited()
+	case comes.lineage == nil:
+		return there.lineage == nil || !there.lineage.inherited
+	case there.lineage == nil:
+		return !comes.lineage.inherited
 	}
 	return there.lineage == comes.lineage
 }
 
-// merge links a and makes it one with the areas before and after where it
-// continues them. It returns the area that a is in now.
-func (s *space) merge(a *area) *area {
-	prev, next := s.around(a)
-	left := follows(prev, a) && akin(prev, a)
-	right := follows(a, next) && akin(next, a) &&
-		!(left && prev.lineage != nil && next.lineage != nil && prev.lineage != next.lineage)
-	whole := *a
-	for _, n := range []struct {
-		yes bool
-		*area
-	}{{left, prev}, {right, next}} {
-		if n.yes {
-			s.unlink(n.area)
-			whole.start, whole.end = min(whole.start, n.start), max(whole.end, n.end)
-			if n.start < a.start {
-				whole.pgoff = n.pgoff
-			}
-			if whole.lineage == nil {
-				whole.lineage = n.lineage
-			}
-		}
+// takers are the areas before and after a that can take it in, nil where none can.
+func (s *space) takers(a *area) (prev, next *area) {
+	if n := s.at(a.start - 1); follows(n, a) && akin(n, a) {
+		prev = n
 	}
-	s.link(&whole)
-	return &whole
-}
-
-// around returns the areas before and after a.
-func (s *space) around(a *area) (prev, next *area) {
-	i := s.index(a.start)
-	if i > 0 {
-		prev = s.areas[i-1]
-	}
-	if i < len(s.areas) && s.areas[i] == a {
-		i++
-	}
-	if i < len(s.areas) {
-		next = s.areas[i]
+	if n := s.at(a.end); follows(a, n) && akin(n, a) &&
+		(prev == nil || prev.lineage == nil || n.lineage == nil || prev.lineage == n.lineage) {
+		next = n
 	}
 	return prev, next
 }
 
-// modify gives the part of a in [start, end) other flags. It merges with its
-// neighbours if it can; if it can't, a is split, which may be one area too many:
-// ENOMEM, and the first of two splits stays.
-func (s *space) modify(a *area, start, end Addr, flags vmFlags, most int) (*area, error) {
-	part := a.part(start, end)
-	part.flags = flags
-	prev, next := s.around(a)
-	if start == a.start && follows(prev, part) && akin(prev, part) ||
-		end == a.end && follows(part, next) && akin(next, part) {
-		s.remove(start, end)
-		return s.merge(part), nil
-	}
-	for _, border := range []Addr{start, end} {
-		if border > a.start && border < a.end {
-			if len(s.areas) >= most {
-				return nil, ENOMEM
-			}
-			s.cut(border)
-			a = s.at(start)
-		}
-	}
-	s.count(a, ^uint64(0))
-	a.flags = flags
-	s.count(a, 1)
-	return a, nil
+// merge links a, as one with the areas before and after that can take it in.
+func (s *space) merge(a *area) {
+	prev, next := s.takers(a)
+	s.absorb(a, prev)
+	s.absorb(a, next)
+	s.link(a)
 }
 
-// remove takes [start, end) out of the areas.
-func (s *space) remove(start, end Addr) {
-	s.cut(start)
-	s.cut(end)
-	for _, a := range slices.Clone(s.in(start, end)) {
-		s.unlink(a)
+// absorb takes a neighbour out, if there is one, and makes a, which is not
+// linked, as long as both.
+func (s *space) absorb(a, n *area) {
+	if n == nil {
+		return
 	}
+	s.unlink(n)
+	if n.start < a.start {
+		a.start, a.pgoff = n.start, n.pgoff
+	}
+	a.end = max(a.end, n.end)
+	if a.lineage == nil {
+		a.lineage = n.lineage
+	}
+}
+
+// extend makes an area longer, and one with the area after it if that continues
+// it then. An inherited lineage does spread here: Linux looks for it in the area
+// that comes, and none does.
+func (s *space) extend(a *area, end Addr) {
+	s.unlink(a)
+	a.end = end
+	if next := s.at(end); follows(a, next) && (next.lineage == nil || akin(next, a)) {
+		s.absorb(a, next)
+	}
+	s.link(a)
+}
+
+// modify gives a part of an area other flags. It merges with its neighbours if
+// it can; if it can't, the area is split, which may be one area too many:
+// ENOMEM, and the first of two splits stays.
+func (p *Process) modify(part *area, flags vmFlags) error {
+	if part.flags == flags {
+		return nil
+	}
+	part.flags = flags
+	changed := *part
+	if prev, next := p.takers(&changed); prev != nil || next != nil {
+		p.remove(part.start, part.end)
+		p.merge(&changed)
+		return nil
+	}
+	for _, border := range []Addr{part.start, part.end} {
+		if a := p.at(border); a != nil && a.start < border {
+			if len(p.areas) >= p.m.cfg.MaxAreas {
+				return ENOMEM
+			}
+			p.cut(border)
+		}
+	}
+	a := p.at(part.start)
+	p.count(a, -1)
+	a.flags = flags
+	p.count(a, 1)
+	return nil
 }
 
 // begin gives an area the lineage that its first page of its own needs: that of
@@ -257,50 +267,37 @@ func (s *space) begin(a *area) {
 	if a.lineage != nil {
 		return
 	}
-	prev, next := s.around(a)
-	alike := func(x, y *area) bool {
-		if x == nil || y == nil {
-			return false
+	a.lineage = new(lineage)
+	for _, n := range []*area{s.at(a.start - 1), s.at(a.end)} {
+		if n == nil || n.lineage == nil || n.lineage.inherited {
+			continue
 		}
-		z := *y
-		z.flags = x.flags&vmAccess | y.flags&^vmAccess
-		return follows(x, &z)
-	}
-	switch {
-	case alike(a, next) && next.lineage != nil && !next.inherited():
-		a.lineage = next.lineage
-	case alike(prev, a) && prev.lineage != nil && !prev.inherited():
-		a.lineage = prev.lineage
-	default:
-		a.lineage = new(lineage)
+		alike := *n
+		alike.flags = n.flags&^vmAccess | a.flags&vmAccess
+		if follows(&alike, a) || follows(a, &alike) {
+			a.lineage = n.lineage
+		}
 	}
 }
 
 // place finds room for n bytes: the highest free range below base, or if there
 // is none the lowest above it.
-func (s *space) place(n uint64, c *Config) (Addr, bool) {
-	top := c.Base
-	for i := s.index(c.Base) - 1; ; i-- {
-		if i+1 < len(s.areas) && s.areas[i+1].start < top {
-			top = s.areas[i+1].start
-		}
+func (s *space) place(n uint64, c *Config) (at Addr, ok bool) {
+	top := c.High
+	for i := len(s.areas); i >= 0; i-- {
 		bottom := c.Low
-		if i >= 0 {
-			bottom = max(bottom, s.areas[i].end)
+		if i > 0 {
+			bottom = max(bottom, s.areas[i-1].end)
 		}
-		if top > bottom && uint64(top-bottom) >= n {
-			return top - Addr(n), true
+		if end := min(top, c.Base); end > bottom && uint64(end-bottom) >= n {
+			return end - Addr(n), true
 		}
-		if i < 0 {
-			break
+		if start := max(bottom, c.Base); top > start && uint64(top-start) >= n {
+			at, ok = start, true
+		}
+		if i > 0 {
+			top = s.areas[i-1].start
 		}
 	}
-	bottom := c.Base
-	for _, a := range s.in(c.Base, c.High) {
-		if a.start > bottom && uint64(a.start-bottom) >= n {
-			return bottom, true
-		}
-		bottom = a.end
-	}
-	return bottom, c.High > bottom && uint64(c.High-bottom) >= n
+	return at, ok
 }

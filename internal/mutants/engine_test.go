@@ -5,6 +5,8 @@ package mutants
 var againstTheKernel = []mutant{
 	{"areas whose private pages have different families stay apart", "vmem/space.go",
 		"return there.lineage == comes.lineage", "return true", "TestRandomProgramsAgree in internal/agree"},
+	{"a child's area that grows takes in what was not stored to", "vmem/space.go",
+		"(next.lineage == nil || akin(next, a))", "akin(next, a)", "TestTablesAgree in internal/agree"},
 	{"neighbours are one only if their pages of the file follow", "vmem/space.go",
 		"a.page(a.end-1)+1 == b.pgoff", "a.page(a.end-1) <= b.pgoff", "TestRandomProgramsAgree in internal/agree"},
 	{"the rest of the last page is zeros", "vmem/cache.go",
@@ -20,7 +22,7 @@ var againstTheKernel = []mutant{
 	{"locks are not inherited", "vmem/calls_process.go",
 		"copied.flags &^= vmLockFlags\n", "", "TestRandomProgramsAgree in internal/agree"},
 	{"mremap takes private pages along", "vmem/calls_remap.go",
-		"p.table.set(to, moved)", "_ = to", "TestRandomProgramsAgree in internal/agree"},
+		"p.show(to, moved.frame, moved.bits)", "_ = to", "TestRandomProgramsAgree in internal/agree"},
 	{"mprotect takes the right to store away", "vmem/calls_protect.go",
 		"e.bits &^= Writable", "e.bits &^= 0", "TestRandomProgramsAgree in internal/agree"},
 }

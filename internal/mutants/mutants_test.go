@@ -135,7 +135,7 @@ var mutants = []mutant{
 		"return m.fd < 0 || m.sharedAnonymous()", "return m.fd != -12345 || m.sharedAnonymous()", "TestResidencyUnknownToStrangers"},
 	// The engine, whose tests judge on the Store.
 	{"msync writes all of its range", "vmem/calls_sync.go",
-		"a.page(start), a.page(to-1)+1", "a.page(start), a.page(start+(to-start)/2)", "TestWriteBack"},
+		"part.pgoff+part.pages());", "part.pgoff+part.pages()/2);", "TestWriteBack"},
 	{"protection does not make a page clean", "vmem/calls_protect.go",
 		"e.bits &^= Present\n", "e.bits &^= Present\n\t\te.frame.state = StateClean\n", "TestWriteBack"},
 	{"a store to a page that was written is noticed", "vmem/cache.go",
