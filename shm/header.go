@@ -2,11 +2,9 @@ package shm
 
 import (
 	"encoding/binary"
-	"fmt"
-	"hash/fnv"
 	"math"
-	"reflect"
 
+	"github.com/memwright/mmap/internal/mem"
 	"github.com/memwright/mmap/shm/shmsync"
 )
 
@@ -107,25 +105,4 @@ func decode(b []byte, size int64) (h header, err error) {
 // ABI is a number that tells types apart by their layout: for [Options.ABI], so
 // that a process which was built with other types is refused. It covers the names
 // and offsets of fields, their kinds and sizes, and the machine's byte order.
-func ABI[T any]() uint64 {
-	h := fnv.New64a()
-	h.Write(binary.NativeEndian.AppendUint16(nil, 1))
-	describe(h.Write, reflect.TypeFor[T]())
-	return h.Sum64()
-}
-
-func describe(write func([]byte) (int, error), t reflect.Type) {
-	write(fmt.Appendf(nil, "%v %d %d;", t.Kind(), t.Size(), t.Align()))
-	switch t.Kind() {
-	case reflect.Array:
-		write(fmt.Appendf(nil, "[%d]", t.Len()))
-		describe(write, t.Elem())
-	case reflect.Struct:
-		for i := range t.NumField() {
-			f := t.Field(i)
-			write(fmt.Appendf(nil, "%s@%d ", f.Name, f.Offset))
-			describe(write, f.Type)
-		}
-		write([]byte("}"))
-	}
-}
+func ABI[T any]() uint64 { return mem.ABI[T]() }

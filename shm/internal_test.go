@@ -37,20 +37,6 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func TestABI(t *testing.T) {
-	type a struct{ X, Y int32 }
-	type b struct{ X, Y int32 }
-	type c struct{ Y, X int32 }
-	if ABI[a]() != ABI[b]() {
-		t.Error("types of one layout differ")
-	}
-	for i, n := range []uint64{ABI[c](), ABI[struct{ X, Y uint32 }](), ABI[[2]int32](), ABI[struct{ X, Y, Z int32 }](), ABI[int64]()} {
-		if n == ABI[a]() {
-			t.Errorf("type %d passes for another", i)
-		}
-	}
-}
-
 // TestCloseUnlocks: a copy of the locks' description is about, as in a child
 // between fork and exec. Whoever closed is gone all the same.
 func TestCloseUnlocks(t *testing.T) {

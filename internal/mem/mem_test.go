@@ -120,6 +120,20 @@ func TestPointerFree(t *testing.T) {
 	}
 }
 
+func TestABI(t *testing.T) {
+	type a struct{ X, Y int32 }
+	type b struct{ X, Y int32 }
+	type c struct{ Y, X int32 }
+	if mem.ABI[a]() != mem.ABI[b]() {
+		t.Error("types of one layout differ")
+	}
+	for i, n := range []uint64{mem.ABI[c](), mem.ABI[struct{ X, Y uint32 }](), mem.ABI[[2]int32](), mem.ABI[struct{ X, Y, Z int32 }](), mem.ABI[int64]()} {
+		if n == mem.ABI[a]() {
+			t.Errorf("type %d passes for another", i)
+		}
+	}
+}
+
 // FuzzSlice reads the same bytes as a typed view and by decoding them.
 func FuzzSlice(f *testing.F) {
 	f.Add([]byte("0123456789abcdef"), uint16(4))

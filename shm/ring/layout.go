@@ -68,7 +68,7 @@ type Options struct {
 	Seats      int    // producers and consumers at a time, 1 to 255 [32]
 	Blocks     int    // blocks of the slab, for records of more than half the ring [0]
 	BlockBytes int    // bytes of each [0]
-	Type       uint64 // a number both sides must agree on, such as a hash of the records' type [0]
+	Type       uint64 // a number both sides must agree on, such as shm.ABI of the records' type [0]
 }
 
 // shape is Options made complete and checked, and where everything stands.

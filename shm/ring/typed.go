@@ -3,7 +3,6 @@ package ring
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"io/fs"
 	"iter"
@@ -12,51 +11,22 @@ import (
 	"github.com/memwright/mmap/internal/mem"
 )
 
-// TypeOf is a number that differs between types of different layout: the names,
-// kinds, sizes and places of all fields. It is the same in every program for one
-// architecture. T must be free of pointers.
-func TypeOf[T any]() (uint64, error) {
-	if !mem.PointerFree[T]() {
-		return 0, fmt.Errorf("ring: %v holds Go pointers: %w", reflect.TypeFor[T](), fs.ErrInvalid)
-	}
-	h := fnv.New64a()
-	describe(h, reflect.TypeFor[T]())
-	return h.Sum64(), nil
-}
-
-func describe(w io.Writer, t reflect.Type) {
-	fmt.Fprintf(w, "%v %d %d;", t.Kind(), t.Size(), t.Align())
-	switch t.Kind() {
-	case reflect.Array:
-		fmt.Fprintf(w, "[%d]", t.Len())
-		describe(w, t.Elem())
-	case reflect.Struct:
-		for i := range t.NumField() {
-			f := t.Field(i)
-			fmt.Fprintf(w, "%s@%d ", f.Name, f.Offset)
-			describe(w, f.Type)
-		}
-	}
-}
-
 // OptionsFor is o for records that are values of type T: a slot holds one value,
-// and Type is T's. Create and Open a ring with it for SenderOf and ReceiverOf.
+// and Type is T's, as shm.ABI has it. Create and Open a ring with it for SenderOf
+// and ReceiverOf. T has bytes, and is free of pointers.
 func OptionsFor[T any](o Options) (Options, error) {
-	t, err := TypeOf[T]()
-	if err != nil {
-		return o, err
-	}
 	size, _ := mem.Layout[T]()
-	if size == 0 {
-		return o, fmt.Errorf("ring: %v has no bytes: %w", reflect.TypeFor[T](), fs.ErrInvalid)
+	if size == 0 || !mem.PointerFree[T]() {
+		return o, fmt.Errorf("ring: %v has no bytes, or holds Go pointers: %w", reflect.TypeFor[T](), fs.ErrInvalid)
 	}
-	o.SlotBytes, o.Type = up(size, 8), t
+	o.SlotBytes, o.Type = up(size, 8), mem.ABI[T]()
 	return o, nil
 }
 
-func (r *Ring) holds(t uint64) error {
-	if r.Type != t {
-		return fmt.Errorf("ring: the ring's records are of another type: %w", fs.ErrInvalid)
+// holds wants the records of r to be values of type T.
+func holds[T any](r *Ring) error {
+	if !mem.PointerFree[T]() || r.Type != mem.ABI[T]() {
+		return fmt.Errorf("ring: the ring's records are no values of %v: %w", reflect.TypeFor[T](), fs.ErrInvalid)
 	}
 	return nil
 }
@@ -66,11 +36,7 @@ type Sender[T any] struct{ p *Producer }
 
 // SenderOf is a Producer as a Sender. The ring was made with OptionsFor[T].
 func SenderOf[T any](p *Producer) (Sender[T], error) {
-	t, err := TypeOf[T]()
-	if err == nil {
-		err = p.r.holds(t)
-	}
-	return Sender[T]{p}, err
+	return Sender[T]{p}, holds[T](p.r)
 }
 
 // Send sends a copy of v, and waits while the ring is full.
@@ -96,11 +62,7 @@ type Receiver[T any] struct{ c *Consumer }
 
 // ReceiverOf is a Consumer as a Receiver. The ring was made with OptionsFor[T].
 func ReceiverOf[T any](c *Consumer) (Receiver[T], error) {
-	t, err := TypeOf[T]()
-	if err == nil {
-		err = c.r.holds(t)
-	}
-	return Receiver[T]{c}, err
+	return Receiver[T]{c}, holds[T](c.r)
 }
 
 // Recv takes the next value and releases its record. It waits while there is none.
