@@ -209,6 +209,10 @@ var mutants = []mutant{
 		"c != 0 && c-1 < limit {", "c != 0 && c < 1 {", "TestToAll$"},
 	{"what a consumer passes over is free", "shm/ring/consume.go",
 		"if c.given == c.released { // nobody", "if c.given > 1<<40 { // nobody", "TestToAllPassesOver"},
+	{"nobody spins on one CPU", "shm/shmsync/spin.go",
+		"word.Stepped || cpus() < 2", "word.Stepped || cpus() < 0", "TestNobodySpinsOnOneCPU"},
+	{"a quota above counts", "internal/sys/cpus_linux.go",
+		"dir = path.Dir(dir) {", "dir = \"/\" {", "TestQuotas in internal/sys"},
 	{"laps of long ago do not come round", "shm/ring/produce.go",
 		"lap%renewLaps == 0", "lap%renewLaps == 12345", "TestLapsAreRenewed"},
 }

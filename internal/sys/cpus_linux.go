@@ -19,11 +19,14 @@ func CPUs() float64 {
 	if err := unix.SchedGetaffinityDynamic(0, mask); err == nil {
 		n = float64(mask.Count())
 	}
-	b, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return n
-	}
-	for line := range strings.Lines(string(b)) {
+	return min(n, quotas(read("/proc/self/cgroup"), "/sys/fs/cgroup"))
+}
+
+// quotas is the least quota in CPUs that the lines of /proc/self/cgroup lead to,
+// from the directory in which the hierarchies are mounted.
+func quotas(groups, mounts string) float64 {
+	least := noQuota
+	for line := range strings.Lines(groups) {
 		// "0::/path" of version 2, "4:cpu,cpuacct:/path" of version 1
 		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(f) != 3 {
@@ -31,24 +34,26 @@ func CPUs() float64 {
 		}
 		switch {
 		case f[0] == "0" && f[1] == "":
-			n = min(n, quota("/sys/fs/cgroup", f[2], func(dir string) (string, string) {
+			least = min(least, quota(mounts, f[2], func(dir string) (string, string) {
 				max, period, _ := strings.Cut(read(dir+"/cpu.max"), " ")
 				return max, period
 			}))
 		case strings.Contains(","+f[1]+",", ",cpu,"):
-			n = min(n, quota("/sys/fs/cgroup/"+f[1], f[2], func(dir string) (string, string) {
+			least = min(least, quota(mounts+"/"+f[1], f[2], func(dir string) (string, string) {
 				return read(dir + "/cpu.cfs_quota_us"), read(dir + "/cpu.cfs_period_us")
 			}))
 		}
 	}
-	return n
+	return least
 }
+
+const noQuota = 1e9
 
 // quota is the least quota in CPUs of a cgroup and those above it. In a
 // container the names from the top may be others than the path says: those that
 // are not there have no quota.
 func quota(root, group string, look func(dir string) (max, period string)) float64 {
-	least := 1e9
+	least := noQuota
 	for dir := path.Clean("/" + group); ; dir = path.Dir(dir) {
 		max, period := look(root + dir)
 		m, err := strconv.ParseFloat(max, 64) // "max" and "" are none, and so is -1

@@ -1,6 +1,8 @@
 package sys
 
 import (
+	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -22,4 +24,33 @@ func Borrow(pid, fd int) (int, error) {
 	}
 	defer unix.Close(p)
 	return unix.PidfdGetfd(p, fd, 0)
+}
+
+// UseCPUs has every thread of this process run on n only of the CPUs that
+// it may use now (sched_setaffinity(2)). Threads to come inherit that.
+func UseCPUs(n int) error {
+	var mask unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &mask); err != nil {
+		return err
+	}
+	for cpu := 0; mask.Count() > n; cpu++ { // from the lowest on
+		mask.Clear(cpu)
+	}
+	// Twice: a thread that was not narrowed yet may have made another meanwhile.
+	for range 2 {
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			return err
+		}
+		for _, thread := range threads {
+			id, err := strconv.Atoi(thread.Name())
+			if err != nil {
+				return err
+			}
+			if err := unix.SchedSetaffinity(id, &mask); err != nil && err != unix.ESRCH {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -11,3 +11,6 @@ func RunAs(uid, gid uint32) (*syscall.SysProcAttr, error) {
 
 // Borrow is missing here.
 func Borrow(pid, fd int) (int, error) { return -1, Unsupported("pidfd_getfd") }
+
+// UseCPUs is missing here.
+func UseCPUs(n int) error { return Unsupported("sched_setaffinity") }
