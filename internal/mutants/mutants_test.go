@@ -209,6 +209,8 @@ var mutants = []mutant{
 		"c != 0 && c-1 < limit {", "c != 0 && c < 1 {", "TestToAll$"},
 	{"what a consumer passes over is free", "shm/ring/consume.go",
 		"if c.given == c.released { // nobody", "if c.given > 1<<40 { // nobody", "TestToAllPassesOver"},
+	{"who sits down goes on with what was told", "shm/ring/stats.go",
+		"t.told[i] = t.shared[i].Load()", "t.told[i] = 0", "TestStatsToOne"},
 	{"nobody spins on one CPU", "shm/shmsync/spin.go",
 		"word.Stepped || cpus() < 2", "word.Stepped || cpus() < 0", "TestNobodySpinsOnOneCPU"},
 	{"a quota above counts", "internal/sys/cpus_linux.go",

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/memwright/mmap/internal/mem"
+	"github.com/memwright/mmap/internal/sys"
 )
 
 // U32 is a word of 32 bits, aligned to 4 bytes: what a process can sleep on.
@@ -74,6 +75,16 @@ func (w *U64) Load() uint64 {
 func (w *U64) Store(v uint64) {
 	if Stepped {
 		step("store")
+	}
+	atomic.StoreUint64(&w.v, v)
+}
+
+// Tell writes v for somebody to look at: whole, and in no order with other words. It
+// is no step. Where stores are seen in their order it costs no more than a plain one.
+func (w *U64) Tell(v uint64) {
+	if sys.StoresInOrder {
+		w.v = v // of the size of a machine word: seen whole (go.dev/ref/mem#restrictions)
+		return
 	}
 	atomic.StoreUint64(&w.v, v)
 }

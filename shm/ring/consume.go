@@ -97,6 +97,8 @@ func (v *Record) Release() error {
 		}
 	}
 	v.c, v.bytes = nil, nil
+	c.add(toldReceived, 1)
+	c.add(toldReceivedBytes, uint64(v.rec.length()))
 	err := r.writers.ring()
 	return r.unlessClosed(err)
 }
@@ -202,6 +204,9 @@ func (c *Consumer) takeOne() (Record, shmsync.Owner, error) {
 			}
 			r.next.CompareAndSwap(i, i+v.slots)
 			v.c = c
+			if w.seen() {
+				c.add(toldRedelivered, 1)
+			}
 			return v, 0, nil
 		}
 		if err := r.pass(r.next, i, w); err != nil {

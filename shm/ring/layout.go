@@ -19,7 +19,7 @@ import (
 //	             behind at most, nor is tail beyond head + slots
 //	512  readers consumers sleep here
 //	640  writers producers sleep here
-//	768  seats   128 bytes each: who sits there, up to where it has read
+//	768  seats   128 bytes each: who sits there, up to where it has read, what was done from there
 //	     states  8 bytes each: what became of the record that begins in a slot
 //	     counts  8 bytes each: how many records lie before, if the oldest are overwritten
 //	     blocks  8 bytes each: which record has the block on loan

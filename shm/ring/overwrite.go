@@ -68,13 +68,11 @@ func (r *Ring) NewReader() (*Reader, error) {
 	if r.space.Self() != 0 {
 		rd.sleeper = r.space.NewSleeper()
 	}
-	for range patience {
-		if rd.catchUp() {
-			rd.lost = 0
-			return rd, nil
-		}
+	if err := rd.catchUp(); err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("%w: head does not stand still", ErrCorrupt)
+	rd.lost = 0
+	return rd, nil
 }
 
 // Lost is how many records were overwritten before this reader came to them,
@@ -82,15 +80,13 @@ func (r *Ring) NewReader() (*Reader, error) {
 func (rd *Reader) Lost() uint64 { return rd.lost }
 
 // catchUp goes to head, and counts what it has missed on the way.
-func (rd *Reader) catchUp() bool {
-	h := rd.r.head.Load()
-	n := rd.r.counts[h&rd.r.mask].Load()
-	if rd.r.head.Load() != h {
-		return false // n may be of a later lap
+func (rd *Reader) catchUp() error {
+	h, n, err := rd.r.countAtHead()
+	if err == nil {
+		rd.lost += n - rd.count
+		rd.at, rd.count = h, n
 	}
-	rd.lost += n - rd.count
-	rd.at, rd.count = h, n
-	return true
+	return err
 }
 
 // TryRecv copies the next record into b and answers its length. It fails with
@@ -111,7 +107,9 @@ func (rd *Reader) copy(b []byte) (int, shmsync.Owner, error) {
 	r := rd.r
 	for range r.Slots + patience {
 		if r.head.Load() > rd.at {
-			rd.catchUp()
+			if err := rd.catchUp(); err != nil {
+				return 0, 0, err
+			}
 			continue
 		}
 		w := record(r.state(rd.at).Load())

@@ -72,6 +72,10 @@ func (v *Reservation) end(w record) error {
 	if err := p.r.unlessClosed(nil); err != nil {
 		return err
 	}
+	if w.state() == committed {
+		p.add(toldSent, 1)
+		p.add(toldSentBytes, uint64(w.length()))
+	}
 	if w.state() == done || p.r.Delivery != ToOne {
 		// Room: the record may be the one that head stood at.
 		if err := p.r.writers.ring(); err != nil {

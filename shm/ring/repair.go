@@ -26,6 +26,8 @@ func (r *Ring) repair(all bool) error {
 			return err
 		}
 		if !alive && r.seatOwner(n).CompareAndSwap(uint32(who), uint32(self)) {
+			t := r.tellerOf(n)
+			t.add(toldRepairs, 1)
 			if err := r.clear(n); err != nil {
 				return err
 			}

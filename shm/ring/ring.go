@@ -61,6 +61,10 @@ func Create(s *shmsync.Space, off int64, o Options) (*Ring, error) {
 // Open finds the ring that Create has made at an offset of s. The o that it is
 // asked for with must be the ring's own where it is not zero.
 func Open(s *shmsync.Space, off int64, o Options) (*Ring, error) {
+	return open(s, off, func(sh shape) error { return sh.suits(o) })
+}
+
+func open(s *shmsync.Space, off int64, suits func(shape) error) (*Ring, error) {
 	b, err := memory(s, off, seatsAt)
 	if err != nil {
 		return nil, err
@@ -69,7 +73,7 @@ func Open(s *shmsync.Space, off int64, o Options) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := sh.suits(o); err != nil {
+	if err := suits(sh); err != nil {
 		return nil, err
 	}
 	if sh.size > s.Size() {
@@ -204,6 +208,7 @@ type seat struct {
 	sleeper  *shmsync.Sleeper
 	examined time.Time // when we last asked the kernel who lives
 	closed   bool
+	teller
 }
 
 // sit takes a free seat.
@@ -217,7 +222,7 @@ func (r *Ring) sit() (seat, error) {
 	}
 	for n := 1; n <= r.Seats; n++ {
 		if r.seatOwner(n).CompareAndSwap(0, uint32(self)) {
-			return seat{r: r, number: n, sleeper: r.space.NewSleeper(), examined: time.Now()}, nil
+			return seat{r: r, number: n, sleeper: r.space.NewSleeper(), examined: time.Now(), teller: r.tellerOf(n)}, nil
 		}
 	}
 	return seat{}, fmt.Errorf("%w: all %d seats", ErrTaken, r.Seats)
@@ -254,6 +259,7 @@ func (s *seat) wait(ctx context.Context, b bell, again error, try func() (shmsyn
 		if err != again {
 			return err
 		}
+		s.waits(again)
 		if err := s.sleeper.Sleep(ctx, who, b.U32, set); err != nil {
 			return err
 		}
