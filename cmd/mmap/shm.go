@@ -163,17 +163,23 @@ type details struct {
 	segment
 	TakePart []participant  `json:"take_part"`
 	Objects  []placedObject `json:"objects"`
+	Queues   []queue        `json:"queues"`
+}
+
+func detailsOf(s segment) *details {
+	return &details{Schema: shmSchema, segment: s, TakePart: []participant{}, Objects: []placedObject{}, Queues: []queue{}}
 }
 
 // examine tells of one segment. What stands inside is read by attaching without
 // the right to write, and only while somebody uses the segment: the last one to
-// leave takes the name away, and that must not be who only looked.
-func examine(name string) (*details, error) {
+// leave takes the name away, and that must not be who only looked. Queues are looked
+// at twice, so long apart, for their rates.
+func examine(name string, apart time.Duration) (*details, error) {
 	info, err := shm.Stat(name)
 	if err != nil {
 		return nil, err
 	}
-	d := &details{Schema: shmSchema, segment: segmentOf(info), TakePart: []participant{}, Objects: []placedObject{}}
+	d := detailsOf(segmentOf(info))
 	if d.State == "abandoned" {
 		return d, nil
 	}
@@ -196,21 +202,32 @@ func examine(name string) (*details, error) {
 	for _, o := range objects {
 		d.Objects = append(d.Objects, placedObject{o.Name, o.Size})
 	}
+	d.Queues = queuesOf(s, d.Objects)
+	if len(d.Queues) > 0 && apart > 0 {
+		before, began := d.Queues, time.Now()
+		time.Sleep(apart)
+		d.Queues = queuesOf(s, d.Objects)
+		rate(d.Queues, before, time.Since(began))
+	}
 	return d, nil
 }
 
 func newShmStat(c *console) *cobra.Command {
-	return &cobra.Command{
+	var apart time.Duration
+	cmd := &cobra.Command{
 		Use:   "stat NAME",
 		Short: "Tell of one segment: who takes part, and what stands in it",
-		Long: `Tell of one segment: its size and limits, the processes that take part, dead ones
-that nobody has replaced yet, and the objects in its directory. NAME without a
-slash lies in ` + shm.Directory + `; any other is a path.`,
+		Long: `Tell of one segment: its size and limits, the processes that take part, dead
+ones that nobody has replaced yet, the objects in its directory, and the queues
+among them (package shm/ring): what has gone through each, how full it is, and
+how much goes through it, by two looks --interval apart. NAME without a slash
+lies in ` + shm.Directory + `; any other is a path.`,
 		Example: `  mmap shm stat orders
+  mmap shm stat orders --interval 5s
   mmap shm stat /run/myservice/orders --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			d, err := examine(args[0])
+			d, err := examine(args[0], apart)
 			if err != nil {
 				return err
 			}
@@ -221,6 +238,8 @@ slash lies in ` + shm.Directory + `; any other is a path.`,
 			return nil
 		},
 	}
+	cmd.Flags().DurationVar(&apart, "interval", 100*time.Millisecond, "how long to watch queues, or 0")
+	return cmd
 }
 
 func (d *details) print(c *console) {
@@ -253,6 +272,10 @@ func (d *details) print(c *console) {
 			rows = append(rows, []string{fmt.Sprintf("%q", o.Name), bytesText(int64(o.Bytes))})
 		}
 		fmt.Fprint(c.out, "\n", columns(rows))
+	}
+	if len(d.Queues) > 0 {
+		fmt.Fprint(c.out, "\n", totalTable(c, d.Queues))
+		fmt.Fprint(c.out, "\n", rateTable(c, c.say("queue", "队列"), names(d.Queues), d.Queues))
 	}
 }
 

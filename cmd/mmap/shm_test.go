@@ -14,6 +14,7 @@ import (
 
 	"github.com/memwright/mmap/internal/testenv"
 	"github.com/memwright/mmap/shm"
+	"github.com/memwright/mmap/shm/ring"
 )
 
 // segmentDir is a directory for segments, in memory, or a skip where there are none.
@@ -150,6 +151,137 @@ func TestShmRmTakesTheNameOfAUsedSegmentByForce(t *testing.T) {
 	}
 }
 
+const queueVar = "MMAP_TEST_QUEUE"
+
+var _ = testenv.Register("sends and receives for ever", func() {
+	ctx := context.Background()
+	die := func(err error) {
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	}
+	s, err := shm.Create(os.Getenv(queueVar), 1<<20, shm.Options{})
+	die(err)
+	o := ring.Options{Slots: 64, Seats: 4}
+	size, err := o.Size()
+	die(err)
+	var r *ring.Ring
+	_, err = s.Place(ctx, shm.Object{Name: "orders", Size: size, Align: 128, Init: func(off int64) (err error) {
+		r, err = ring.Create(s.Space(), off, o)
+		return err
+	}})
+	die(err)
+	_, err = s.Place(ctx, shm.Object{Name: "no queue", Size: 4096, Align: 128})
+	die(err)
+	p, err := r.NewProducer()
+	die(err)
+	c, err := r.NewConsumer()
+	die(err)
+	for i := 0; ; i++ {
+		die(p.Send(ctx, make([]byte, 10)))
+		if i < 5 {
+			continue // five stay on their way
+		}
+		_, err = c.Recv(ctx, make([]byte, 10))
+		die(err)
+		if i == 5 {
+			fmt.Println("on")
+		}
+	}
+})
+
+// TestShmWatchesQueues: what goes through a queue of another process shows in stat
+// and top, and who looks takes no part.
+func TestShmWatchesQueues(t *testing.T) {
+	dir := segmentDir(t)
+	name := filepath.Join(dir, "s")
+	other := testenv.Child{Name: "sends and receives for ever", Env: []string{queueVar + "=" + name}}.Command(t)
+	said, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { other.Process.Kill(); other.Wait() }()
+	if line, err := bufio.NewReader(said).ReadString('\n'); line != "on\n" {
+		t.Fatalf("the other process said %q, %v", line, err)
+	}
+	// rates wants d to tell of the only queue, and answers its rates.
+	rates := func(d details) *queueRates {
+		t.Helper()
+		if len(d.Queues) != 1 || d.Participants != 1 {
+			t.Fatalf("%+v", d)
+		}
+		q := d.Queues[0]
+		if q.Object != "orders" || q.Delivery != "to_one" || q.Slots != 64 || q.SlotBytes != 64 || q.Seats != 4 || q.Seated != 2 ||
+			q.Used < 5 || q.Sent < 6 || q.Received < 1 || q.Repairs != 0 {
+			t.Errorf("%+v", q)
+		}
+		return q.Rates
+	}
+	top := func() (seen []*queueRates) {
+		t.Helper()
+		out, _ := runShm(t, 0, "top", dir, "-n", "2", "--interval", "20ms", "--json")
+		for line := range strings.Lines(out) {
+			var round struct{ Segments []details }
+			if err := json.Unmarshal([]byte(line), &round); err != nil || len(round.Segments) != 1 {
+				t.Fatalf("%v: %s", err, line)
+			}
+			seen = append(seen, rates(round.Segments[0]))
+		}
+		return seen
+	}
+	stat := func(interval string) *queueRates {
+		t.Helper()
+		out, _ := runShm(t, 0, "stat", name, "--json", "--interval", interval)
+		var d details
+		if err := json.Unmarshal([]byte(out), &d); err != nil {
+			t.Fatal(err)
+		}
+		return rates(d)
+	}
+	if r := stat("0"); r != nil {
+		t.Errorf("rates at one look: %+v", r)
+	}
+	// The other process may be held up during one look and the next.
+	moves := func(r *queueRates) bool {
+		return r != nil && r.Sent > 0 && r.Received > 0 && r.SentBytes > 9*r.Sent && r.SentBytes < 11*r.Sent && r.Seconds > 0
+	}
+	for i := 0; !moves(stat("20ms")); i++ {
+		if i == 100 {
+			t.Fatal("stat sees nothing move")
+		}
+	}
+	for i := 0; ; i++ {
+		seen := top()
+		if len(seen) != 2 || seen[0] != nil {
+			t.Fatalf("two rounds: %v", seen)
+		}
+		if moves(seen[1]) {
+			break
+		}
+		if i == 100 {
+			t.Fatal("top sees nothing move")
+		}
+	}
+	t.Chdir(dir)
+	for _, lang := range []string{"en", "zh"} {
+		for _, args := range [][]string{{"stat", "./s"}, {"top", ".", "-n", "2", "--interval", "20ms"}} {
+			out, _ := runShm(t, 0, append(args, "--lang", lang)...)
+			if !strings.Contains(out, `"orders"`) || !strings.Contains(out, "/64 ") {
+				t.Errorf("%s %q:\n%s", lang, args, out)
+			}
+			for line := range strings.Lines(out) {
+				if displayWidth(strings.TrimSuffix(line, "\n")) > 80 {
+					t.Errorf("%s %q: more than 80 columns: %s", lang, args, line)
+				}
+			}
+		}
+	}
+}
+
 func TestShmFitsATerminalInBothLanguages(t *testing.T) {
 	dir := segmentDir(t)
 	s, err := shm.Create(filepath.Join(dir, "s"), 12345, shm.Options{Keep: true})
@@ -159,7 +291,7 @@ func TestShmFitsATerminalInBothLanguages(t *testing.T) {
 	defer s.Close()
 	t.Chdir(dir)
 	for _, lang := range []string{"en", "zh"} {
-		for _, args := range [][]string{{"ls", "."}, {"stat", "./s"}, {"top", ".", "-n", "1"}, {"--help"}, {"bench", "--help"}} {
+		for _, args := range [][]string{{"ls", "."}, {"stat", "./s"}, {"top", ".", "-n", "1"}, {"--help"}, {"bench", "--help"}, {"top", "--help"}, {"stat", "--help"}} {
 			out, _ := runShm(t, 0, append(args, "--lang", lang)...)
 			for line := range strings.Lines(out) {
 				if displayWidth(strings.TrimSuffix(line, "\n")) > 80 {

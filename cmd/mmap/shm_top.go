@@ -18,11 +18,12 @@ func newShmTop(c *console) *cobra.Command {
 	var o topOptions
 	cmd := &cobra.Command{
 		Use:   "top [DIRECTORY]",
-		Short: "Watch the segments: who comes, who leaves, who dies",
+		Short: "Watch the segments: who comes and leaves, what goes through",
 		Long: `Watch the segments of a directory: the list that mmap shm ls prints, again and
-again, with the processes that take part in each. It ends at Ctrl-C, or after -n
-rounds. Where the output is no terminal, or with --json, each round follows the
-one before (with --json, one line each).`,
+again, with the processes that take part in each, and how full and how busy the
+queues in them are (package shm/ring), since the round before. It ends at
+Ctrl-C, or after -n rounds. Where the output is no terminal, or with --json,
+each round follows the one before (with --json, one line each).`,
 		Example: `  mmap shm top
   mmap shm top --interval 5s
   mmap shm top -n 1 --json`,
@@ -33,10 +34,16 @@ one before (with --json, one line each).`,
 			}
 			tick := time.NewTicker(o.interval)
 			defer tick.Stop()
+			var last watched
 			for round := 1; ; round++ {
-				if err := c.topRound(firstOf(args)); err != nil {
+				now, err := watch(firstOf(args), last)
+				if err == nil {
+					err = now.print(c)
+				}
+				if err != nil {
 					return err
 				}
+				last = now
 				if round == o.rounds {
 					return nil
 				}
@@ -53,34 +60,58 @@ one before (with --json, one line each).`,
 	return cmd
 }
 
-// topRound looks once, and prints what there is.
-func (c *console) topRound(dir string) error {
-	now := time.Now()
+// watched is what one round has seen.
+type watched struct {
+	at       time.Time
+	segments []details
+}
+
+// watch looks once at every segment of a directory.
+func watch(dir string, last watched) (watched, error) {
+	w := watched{time.Now(), []details{}}
 	list, err := segmentsIn(dir)
 	if err != nil {
-		return err
+		return w, err
 	}
-	all := []details{}
+	before := map[string][]queue{}
+	for _, d := range last.segments {
+		before[d.Name] = d.Queues
+	}
 	for _, s := range list {
 		// One that has gone since it was listed is told of as it was.
-		d, err := examine(s.Name)
+		d, err := examine(s.Name, 0)
 		if err != nil {
-			d = &details{Schema: shmSchema, segment: s, TakePart: []participant{}, Objects: []placedObject{}}
+			d = detailsOf(s)
 		}
-		all = append(all, *d)
+		rate(d.Queues, before[d.Name], w.at.Sub(last.at))
+		w.segments = append(w.segments, *d)
 	}
+	return w, nil
+}
+
+func (w watched) print(c *console) error {
 	if c.json {
-		return c.printLine(map[string]any{"schema": shmSchema, "time": now, "segments": all})
+		return c.printLine(map[string]any{"schema": shmSchema, "time": w.at, "segments": w.segments})
 	}
 	var b strings.Builder
 	if isTerminal(c.out) {
 		b.WriteString("\x1b[H\x1b[J") // home, and clear
 	}
-	fmt.Fprintf(&b, "%s  %s\n", now.Format(time.TimeOnly), c.count(len(all)))
-	if len(list) > 0 {
-		b.WriteString(topTable(c, all))
+	fmt.Fprintf(&b, "%s  %s\n", w.at.Format(time.TimeOnly), c.count(len(w.segments)))
+	if len(w.segments) > 0 {
+		b.WriteString(topTable(c, w.segments))
 	}
-	_, err = fmt.Fprintln(c.out, b.String())
+	var queues []queue
+	var names []string
+	for _, d := range w.segments {
+		for _, q := range d.Queues {
+			queues, names = append(queues, q), append(names, d.Name+" "+q.name())
+		}
+	}
+	if len(queues) > 0 {
+		b.WriteString("\n" + rateTable(c, c.say("queue", "队列"), names, queues))
+	}
+	_, err := fmt.Fprintln(c.out, b.String())
 	return err
 }
 
