@@ -72,7 +72,8 @@ large:
 	MMAP_LARGE=1 go test -count=1 -v -run TestLargerThanMemory ./vmem
 
 # Shared memory: every order of the steps of each protocol within larger bounds
-# (some ten minutes), and a thousand processes killed under load.
+# (some ten minutes), and a thousand processes killed under load for each kind of ring
+# (two minutes).
 model:
 	MMAP_MODEL=1 go test -tags steps -count=1 -timeout 1h -run '^TestModel' -v ./shm/...
 

@@ -75,7 +75,7 @@ func seated[T any](v T, err error) T {
 }
 
 var _ = testenv.Register("ring.step", func() {
-	s := attachShared()
+	s := load{shape: killShape}.attach()
 	call := deadlyCalls[os.Getenv("RING_CALL")](s.r)
 	n, err := strconv.Atoi(os.Getenv("RING_STEP"))
 	die(err)
@@ -108,12 +108,12 @@ func TestModelKilledAtEachStep(t *testing.T) {
 
 // killedAt reports whether the call had so many steps.
 func killedAt(t *testing.T, name string, step int) bool {
-	s := newShared(t, 0)
+	s := load{shape: killShape}.share(t, 0)
 	defer s.seg.Close()
 	p := producer(t, s.r)
 	ok(t, p.TrySend([]byte("A")))
 	ok(t, p.TrySend([]byte("B")))
-	child, _ := s.child(t, "ring.step", "RING_CALL="+name, fmt.Sprint("RING_STEP=", step))
+	child := s.child(t, "ring.step", "RING_CALL="+name, fmt.Sprint("RING_STEP=", step))
 	err := child.Wait()
 
 	c := consumer(t, s.r)
