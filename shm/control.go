@@ -31,10 +31,11 @@ func mapControl(fd, size int, readOnly bool) (*control, error) {
 func (c *control) bytes() []byte { return mem.Bytes(c.addr, c.size) }
 
 // detach replaces the shared pages. Where the kernel has no room for the change
-// they stay until unmap.
-func (c *control) detach() {
-	sys.Mmap(c.addr, uintptr(c.size), sys.PROT_READ|sys.PROT_WRITE,
+// they stay.
+func (c *control) detach() error {
+	_, err := sys.Mmap(c.addr, uintptr(c.size), sys.PROT_READ|sys.PROT_WRITE,
 		sys.MAP_PRIVATE|sys.MAP_ANONYMOUS|sys.MAP_NORESERVE|sys.MAP_FIXED, -1, 0)
+	return err
 }
 
 // unmap is called once nothing can reach the memory.

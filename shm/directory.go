@@ -47,7 +47,8 @@ const statePlaced = 1
 
 // Find is where the object of this name lies. fs.ErrNotExist where there is none.
 func (s *Segment) Find(name string) (off int64, size int, err error) {
-	err = s.whileOpen(func() error {
+	err = s.whileOpen(func() (err error) {
+		defer s.space.Guard().End(&err)
 		_, _, found, err := s.scan(name)
 		if err == nil && found == nil {
 			err = fs.ErrNotExist
@@ -69,6 +70,7 @@ func (s *Segment) Place(ctx context.Context, o Object) (off int64, err error) {
 }
 
 func (s *Segment) place(ctx context.Context, o Object) (off int64, err error) {
+	defer s.space.Guard().End(&err)
 	if o.Align == 0 {
 		o.Align = 64
 	}
@@ -152,6 +154,9 @@ type placed struct {
 // scan looks through the directory for a name: the first free entry or -1, the end
 // of the objects, and the one of this name or nil.
 func (s *Segment) scan(name string) (free int, end int64, found *placed, err error) {
+	if err := s.whole(); err != nil {
+		return 0, 0, nil, err
+	}
 	free, end = -1, int64(s.head.data)
 	for i := range int(s.head.objects) {
 		o, err := s.read(i)
@@ -192,7 +197,11 @@ func (s *Segment) entry(i int) (*entry, error) {
 
 // Objects lists what the directory has.
 func (s *Segment) Objects() (list []Object, err error) {
-	err = s.whileOpen(func() error {
+	err = s.whileOpen(func() (err error) {
+		defer s.space.Guard().End(&err)
+		if err := s.whole(); err != nil {
+			return err
+		}
 		for i := range int(s.head.objects) {
 			o, err := s.read(i)
 			if o == nil || err != nil {

@@ -34,9 +34,18 @@
 //
 // # Hazards
 //
-//   - A named file can be truncated by whoever may write it. [Segment.Mapping]'s
-//     guarded accesses turn that into an error; a lock or queue that meets it
-//     kills the process with SIGBUS. Anonymous segments are sealed against it.
+//   - A named file can be truncated by whoever may write it. Every call of this
+//     package, of shmsync and of ring, and [Segment.Mapping]'s guarded accesses, then
+//     fail with [shmsync.ErrLost], or mmap.ErrPastEnd; a call that waits, within 250 ms.
+//     Memory that was handed out has no guard: a slice of ring's Reserve, Next or
+//     TryNext, what [shmsync.At] and Space.Memory answer. An access to it kills the
+//     process with SIGBUS, unless it is made under a [shmsync.Space.Guard]. Anonymous
+//     segments are sealed against truncation.
+//   - Whoever may write the file can also punch a hole into it, which reads as zeros:
+//     free locks, an empty directory. That is noticed where zeros make no sense, as any
+//     other bytes that a peer may write.
+//   - When a process ends, one of whose segments was truncated, the kernel may mark none
+//     of its others: the waiters there hear of its end up to 250 ms late.
 //   - systemd removes the segments of a user who logs out (RemoveIPC=,
 //     logind.conf(5)), and a container has 64 MiB of /dev/shm unless told otherwise.
 package shm

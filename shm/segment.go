@@ -1,6 +1,7 @@
 package shm
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -294,15 +295,21 @@ func (s *Segment) join(o Options) (err error) {
 	if s.area, err = mapControl(s.dataFD, int(s.head.size), o.ReadOnly); err != nil {
 		return err
 	}
-	lockFD := s.lockFD
-	s.space, err = shmsync.NewSpace(shmsync.Memory{
+	lockFD, dataFD := s.lockFD, s.dataFD
+	memory := shmsync.Memory{
 		Bytes: s.area.bytes(), Table: tableOffset, Slots: int(s.head.slots), ReadOnly: o.ReadOnly,
 		Held: func(slot int) (bool, error) { return sys.HeldOFD(lockFD, int64(slot), 1) },
-	})
-	if err != nil {
+	}
+	if s.path != "" { // the size of any other is sealed
+		memory.Lost = func(off int64) error { return whyLost(dataFD, off) }
+	}
+	if s.space, err = shmsync.NewSpace(memory); err != nil {
 		return err
 	}
 	runtime.AddCleanup(s.space, (*control).unmap, s.area)
+	if err := s.whole(); err != nil {
+		return err
+	}
 	if o.ReadOnly {
 		return sys.LockOFD(s.lockFD, sys.LockShared, readersByte, 1)
 	}
@@ -316,21 +323,45 @@ func (s *Segment) join(o Options) (err error) {
 		}
 		s.slot = slot
 		word.Place("slot claimed")
-		if s.alive, err = anchor.Hold(s.dataFD, s.space.LiveOffset(slot)); err != nil {
+		if err = s.space.Join(slot); err == nil {
+			// The word after the table: who is woken by it looks there.
+			s.alive, err = anchor.Hold(s.dataFD, s.space.LiveOffset(slot))
+			return err
+		} else if !errors.Is(err, shmsync.ErrSlotUsedUp) {
 			return err
 		}
-		if err = s.space.Join(slot); !errors.Is(err, shmsync.ErrSlotUsedUp) {
-			return err
-		}
-		if err := s.alive.Release(); err != nil {
-			return err
-		}
-		s.alive = nil
 		if err := sys.LockOFD(s.lockFD, sys.Unlock, int64(slot), 1); err != nil {
 			return err
 		}
 		first = slot + 1
 	}
+}
+
+// whole fails where the header is not what it was: the file was truncated, or
+// somebody has punched a hole into it.
+func (s *Segment) whole() (err error) {
+	defer s.space.Guard().End(&err)
+	b, err := s.space.Memory(0, encodedBytes)
+	if err == nil && !bytes.Equal(b, s.head.encode()) {
+		err = because(ErrNotSegment, "its header has changed")
+	}
+	return err
+}
+
+// whyLost is why the page at an offset of a mapped file can't be had.
+func whyLost(fd int, off int64) error {
+	off -= off % int64(os.Getpagesize())
+	st, err := sys.Fstat(fd)
+	if err == nil && off >= st.Size {
+		err = because(mmap.ErrPastEnd, "the file has %d bytes now", st.Size)
+	}
+	if err == nil {
+		_, err = sys.Pread(fd, make([]byte, 1), off)
+	}
+	if err == nil { // the page can be read: it was a store, and the file system is full
+		err = sys.ENOSPC
+	}
+	return &mmap.FaultError{Off: off, Err: err}
 }
 
 // buryAll declares dead who is: nobody may be left to notice. The caller holds the
@@ -345,35 +376,39 @@ func (s *Segment) buryAll() error {
 
 // Close leaves the segment. Calls that wait in its locks and queues, and all later
 // ones, get fs.ErrClosed; a lock that is held goes to another process with
-// ErrOwnerDied, and permits are free again. Unlock before: those who sleep for a
-// lock or permits that Close gives up are not woken, and look again within
-// [shmsync.Rearm], 250 ms. The last participant to leave takes the name away, unless the
-// segment was made with Keep. It waits for views of Mapping, and fails with
-// mmap.ErrBusy inside one; the segment then stays open.
+// ErrOwnerDied, and permits are free again. The last participant to leave takes the
+// name away, unless the segment was made with Keep.
+//
+// It waits for views of Mapping, and fails with mmap.ErrBusy inside one; the segment
+// then stays open. Where the kernel has no room to take the memory away (ENOMEM,
+// vm.max_map_count) it is of no more use, but this process still takes part: close it
+// again.
 func (s *Segment) Close() error {
 	s.closing.Lock()
 	defer s.closing.Unlock()
 	if s.closing.done {
 		return failed("close", s.name, fs.ErrClosed)
 	}
-	if err := s.data.Close(); err != nil {
+	if err := s.data.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
+		return failed("close", s.name, err)
+	}
+	s.space.Close()
+	word.Place("closing")
+	// The memory first: a call that is still under way must change nothing once
+	// others hear that this participant is gone.
+	if err := s.area.detach(); err != nil {
 		return failed("close", s.name, err)
 	}
 	s.closing.done = true
-	s.space.Close()
-	word.Place("closing")
 	return failed("close", s.name, s.leave())
 }
 
-// leave undoes join, as far as that had come.
+// leave ends taking part, once the memory is taken away.
 func (s *Segment) leave() error {
 	var birth error
 	if s.slot >= 0 {
 		birth = lockBirth(s.lockFD, false)
 	}
-	// The memory first: a call that is still under way must change nothing once
-	// others hear that this participant is gone.
-	s.area.detach()
 	if s.slot >= 0 {
 		s.leaveTable()
 	}
@@ -413,7 +448,8 @@ func (s *Segment) unlinkAsReader() error {
 }
 
 // leaveTable says in the table that this participant is gone. Where that can't be
-// mapped the others learn it from its lock, in their own time.
+// mapped, or was truncated away, the others learn it from its lock, in their own
+// time.
 func (s *Segment) leaveTable() {
 	table, err := mapControl(s.dataFD, int(s.head.directory()), false)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/memwright/mmap/internal/testenv"
 )
 
-// TestSteps kills and closes at every step, which needs the seam.
+// TestSteps kills, closes and truncates at every step, which needs the seam.
 func TestSteps(t *testing.T) {
 	need(t)
-	testenv.Tagged(t, "steps", "^Test(Killed|Closing)")
+	testenv.Tagged(t, "steps", "^Test(Killed|Closing|LostAtEveryStep)")
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/memwright/mmap/internal/fault"
 	"github.com/memwright/mmap/internal/mem"
 	"github.com/memwright/mmap/internal/sys"
 	"github.com/memwright/mmap/internal/word"
@@ -45,9 +46,10 @@ type Entry struct {
 }
 
 // Hold puts the word at byte off of the file fd on the list: it stores the number
-// of the anchor's thread there, which the kernel replaces when the process ends.
-// off is a multiple of 8. fd must be open for reading and writing, and may be
-// closed afterwards.
+// of the anchor's thread there, which the kernel replaces when the process ends, and
+// wakes all who sleep on what was there before. off is a multiple of 8. fd must be
+// open for reading and writing, and may be closed afterwards. It fails with EFAULT
+// where the file ends before the word.
 func Hold(fd int, off int64) (*Entry, error) {
 	l := &the
 	l.Lock()
@@ -62,9 +64,8 @@ func Hold(fd int, off int64) (*Entry, error) {
 	case place == Max:
 		return nil, ErrFull
 	}
-	delta := uintptr(off) % l.page
-	at := l.words + uintptr(place)*l.page
-	if _, err := sys.Mmap(at, l.page, sys.PROT_READ|sys.PROT_WRITE, sys.MAP_SHARED|sys.MAP_FIXED, fd, off-int64(delta)); err != nil {
+	// The word first: on the list it must be this thread's.
+	if err := l.show(place, fd, off); err != nil {
 		// MAP_FIXED takes away what was there before it asks the file, which may
 		// refuse: nobody else's memory must come to lie where the next word will.
 		return nil, errors.Join(err, l.vacate(place))
@@ -74,15 +75,34 @@ func Hold(fd int, off int64) (*Entry, error) {
 	} else {
 		l.free = l.free[:len(l.free)-1]
 	}
-	e := &Entry{place: place, node: l.entries + uintptr(place)*l.page + delta}
-	// The word first: on the list it must be this thread's. The entry before the
-	// head: the kernel may walk the list after any of these stores.
-	word.Place("anchor word")
-	mem.At[word.U32](mem.Bytes(at+delta, 4), 0).Store(l.tid | waiters)
+	e := &Entry{place: place, node: l.entries + uintptr(place)*l.page + uintptr(off)%l.page}
+	// The entry before the head: the kernel may walk the list after any of these
+	// stores.
 	next(e.node).Store(next(l.head).Load())
 	word.Place("anchor link")
 	next(l.head).Store(e.node)
 	return e, nil
+}
+
+// show maps the page with a word, stores the number of the anchor's thread in the
+// word, and wakes all who sleep on it.
+func (l *list) show(place, fd int, off int64) (err error) {
+	at := l.words + uintptr(place)*l.page
+	delta := off % int64(l.page)
+	if _, err := sys.Mmap(at, l.page, sys.PROT_READ|sys.PROT_WRITE, sys.MAP_SHARED|sys.MAP_FIXED, fd, off-delta); err != nil {
+		return err
+	}
+	armed := fault.Arm()
+	defer func() {
+		armed.Disarm()
+		if _, faulted := fault.Caught(recover(), at, int(l.page)); faulted {
+			err = sys.EFAULT
+		}
+	}()
+	word.Place("anchor word")
+	w := mem.At[word.U32](mem.Bytes(at, int(l.page)), int(delta))
+	w.Store(l.tid | waiters)
+	return word.Wake(w, word.All)
 }
 
 // Release takes the word off the list. Its value stays.

@@ -150,6 +150,21 @@ func TestRefusedLeavesNoHole(t *testing.T) {
 	}
 }
 
+// TestFileEndsBeforeTheWord: what was truncated away is an error.
+func TestFileEndsBeforeTheWord(t *testing.T) {
+	f, _ := shared(t)
+	if _, err := anchor.Hold(int(f.Fd()), 2*pageBytes); !errors.Is(err, sys.EFAULT) {
+		t.Errorf("a word behind the end: %v", err)
+	}
+	e, err := anchor.Hold(int(f.Fd()), 0)
+	if err != nil {
+		t.Fatalf("the next one: %v", err)
+	}
+	if err := e.Release(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestMax holds as many words as the kernel walks, and not one more.
 func TestMax(t *testing.T) {
 	f, _ := shared(t)

@@ -16,6 +16,7 @@ type Fleet struct {
 	bytes []byte
 	slots int
 	held  []atomic.Bool // the liveness locks
+	lives atomic.Uint32 // who has joined: each has a thread of its own
 	ships map[*model.Process]*shmsync.Space
 }
 
@@ -48,10 +49,11 @@ func (f *Fleet) Join(slot int) *shmsync.Space {
 		f.t.Fatalf("slot %d is taken", slot)
 	}
 	s := f.look(false)
-	f.live(slot).Store(uint32(1000+slot) | waiters)
 	if err := s.Join(slot); err != nil {
 		f.t.Fatal(err)
 	}
+	f.live(slot).Store(1000 + f.lives.Add(1) | waiters)
+	word.Wake(f.live(slot), word.All)
 	return s
 }
 

@@ -119,3 +119,53 @@ func punch(path string, off, n int64) error {
 	}
 	return errors.Join(sys.PunchHole(fd, off, n), sys.Close(fd))
 }
+
+const vandal = "testenv.vandal"
+
+// A Vandal is a process that damages files when it is told to.
+type Vandal struct{ keep *keeper }
+
+type vandalism struct {
+	Path   string
+	Off, N int64 // N is 0 for a truncation to Off
+}
+
+// NewVandal starts one.
+func NewVandal(t testing.TB) Vandal {
+	t.Helper()
+	return Vandal{keep(t, vandal, nil)}
+}
+
+// Truncate gives the file at path another size.
+func (v Vandal) Truncate(path string, size int64) { v.do(vandalism{Path: path, Off: size}) }
+
+// Punch makes n bytes from off a hole.
+func (v Vandal) Punch(path string, off, n int64) { v.do(vandalism{path, off, n}) }
+
+func (v Vandal) do(what vandalism) {
+	v.keep.t.Helper()
+	var problem string
+	if v.keep.ask(what, &problem); problem != "" {
+		v.keep.t.Fatal("the vandal: ", problem)
+	}
+}
+
+var _ = Register(vandal, func() {
+	for in := json.NewDecoder(os.Stdin); ; {
+		var what vandalism
+		if in.Decode(&what) != nil { // the end of the input
+			return
+		}
+		err := error(nil)
+		if what.N == 0 {
+			err = os.Truncate(what.Path, what.Off)
+		} else {
+			err = punch(what.Path, what.Off, what.N)
+		}
+		problem := ""
+		if err != nil {
+			problem = err.Error()
+		}
+		say(problem)
+	}
+})

@@ -21,6 +21,21 @@ func BenchmarkUncontended(b *testing.B) {
 			mu.Unlock()
 		}
 	})
+	b.Run("shmsync.Mutex, guarded", func(b *testing.B) {
+		f := fleet.New(b, 1, 64)
+		s := must(shmsync.NewSpace(shmsync.Memory{Bytes: f.Bytes(), Slots: 1,
+			Held: func(int) (bool, error) { return true, nil }, Lost: func(int64) error { return nil }}))
+		if err := s.Join(0); err != nil {
+			b.Fatal(err)
+		}
+		mu, ctx := must(s.Mutex(fleet.Data)), context.Background()
+		n := 0
+		for b.Loop() {
+			mu.Lock(ctx)
+			n++
+			mu.Unlock()
+		}
+	})
 	b.Run("sync.Mutex", func(b *testing.B) {
 		var mu sync.Mutex
 		n := 0

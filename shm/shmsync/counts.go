@@ -40,7 +40,7 @@ func (s *Space) countsAt(off int64) (counts, error) {
 // there is none, or only what a dead one had, which it takes back.
 func (c counts) of(slot int) (owner Owner, n uint32) {
 	w := &c.words[slot]
-	for {
+	for range patience {
 		v := w.Load()
 		if n = uint32(v); n == 0 {
 			return 0, 0
@@ -48,19 +48,20 @@ func (c counts) of(slot int) (owner Owner, n uint32) {
 		if epoch := v >> 32; epoch <= maxEpoch {
 			owner = ownerOf(slot, uint32(epoch))
 		}
-		if c.space.Alive(owner) {
+		if c.space.alive(owner) {
 			return owner, n
 		}
 		if w.CompareAndSwap(v, v>>32<<32) {
 			return 0, 0
 		}
 	}
+	return 0, 0 // whatever it is, nobody has it who lives
 }
 
 // add gives this participant n more. A number that can't be is damage.
 func (c counts) add(n uint32) error {
 	w := &c.words[c.space.self.Slot()]
-	for {
+	for range patience {
 		v := w.Load()
 		has := uint32(v)
 		if uint32(v>>32) != c.space.self.epoch() {
@@ -73,13 +74,14 @@ func (c counts) add(n uint32) error {
 			return nil
 		}
 	}
+	return errRestless
 }
 
 // sub takes n from this participant, and answers how many are left. ErrNotOwner
 // where it has less.
 func (c counts) sub(n uint32) (left uint32, err error) {
 	w := &c.words[c.space.self.Slot()]
-	for {
+	for range patience {
 		v := w.Load()
 		if c.space.Closed() {
 			return 0, fs.ErrClosed
@@ -91,4 +93,5 @@ func (c counts) sub(n uint32) (left uint32, err error) {
 			return uint32(v) - n, nil
 		}
 	}
+	return 0, errRestless
 }

@@ -25,11 +25,19 @@
 //     is gone for good: threads of a process that is ending may still run for
 //     some microseconds after the mark. Nothing is repaired before it is free.
 //  3. A sleep lasts 250 ms at most. That covers one who was woken to take a lock
-//     and died before taking it, and an owner who came after the sleep began: the
-//     sleeper waits on the word of the one before.
+//     and died before taking it, and before waking another.
+//
+// Who has slept and takes a lock wakes one of those who sleep still, so that it
+// sleeps on the word of the owner that there is now. Who leaves with a lock held
+// marks its own word, and wakes all.
 //
 // Who finds a participant dead writes it into the table, so that all others see
 // it by a load. See [Space] for its states.
+//
+// # Hazards
+//
+// Memory of a named file can be truncated under those who use it. Calls answer that
+// with [ErrLost]; see [Space.Guard] for accesses of one's own.
 //
 // # Lock order
 //

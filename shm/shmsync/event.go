@@ -2,7 +2,6 @@ package shmsync
 
 import (
 	"context"
-	"runtime"
 
 	"github.com/memwright/mmap/internal/word"
 )
@@ -43,38 +42,45 @@ func (s *Space) Event(off int64) (*Event, error) {
 	})
 }
 
-// Generation is the number.
-func (e *Event) Generation() uint32 { return e.word.Load() >> 1 }
+// Generation is the number. Where the memory is lost it is 0, and Wait says so.
+func (e *Event) Generation() (generation uint32) {
+	var err error
+	defer e.space.Guard().End(&err)
+	return e.number()
+}
+
+func (e *Event) number() uint32 { return e.word.Load() >> 1 }
 
 // Signal counts up and wakes everybody who waits, in all processes. If nobody
 // does, it enters no kernel.
-func (e *Event) Signal() error {
-	for {
+func (e *Event) Signal() (err error) {
+	defer e.space.Guard().End(&err)
+	for range patience {
 		v := e.word.Load()
 		if !e.word.CompareAndSwap(v, (v|1)+1) {
 			continue
 		}
-		var err error
 		if v&1 != 0 {
 			err = word.Wake(e.word, word.All)
 		}
-		runtime.KeepAlive(e.space)
 		return err
 	}
+	return errRestless
 }
 
 // Wait waits until the number is another than generation.
 //
 // One who signals and dies before the wake may be noticed 250 ms late.
-func (e *Event) Wait(ctx context.Context, generation uint32) error {
-	if e.Generation() != generation {
+func (e *Event) Wait(ctx context.Context, generation uint32) (err error) {
+	defer e.space.Guard().End(&err)
+	if e.number() != generation {
 		return nil
 	}
 	if err := e.queue.lock(ctx, e.space.done); err != nil {
 		return err
 	}
 	defer e.queue.unlock()
-	if e.sleeper.Spin(func() bool { return e.Generation() != generation }) {
+	if e.sleeper.Spin(func() bool { return e.number() != generation }) {
 		return nil
 	}
 	for {
@@ -82,6 +88,8 @@ func (e *Event) Wait(ctx context.Context, generation uint32) error {
 		switch {
 		case v>>1 != generation:
 			return nil
+		case ctx.Err() != nil: // not only asleep: a peer can keep us from that
+			return ctx.Err()
 		case v&1 == 0:
 			e.word.CompareAndSwap(v, v|1)
 		default:

@@ -486,6 +486,119 @@ func TestModelMarkIsPassedOn(t *testing.T) {
 	})
 }
 
+// TestModelSlotIsTakenOver: the next one in the slot of a process that ended comes
+// before those who wait for it have looked. They go on all the same.
+func TestModelSlotIsTakenOver(t *testing.T) {
+	explore(t, 0, func(w *model.World) {
+		f := fleet.New(t, 3, 64)
+		holds := false
+		lock := func(s *shmsync.Space, i int) *shmsync.Mutex {
+			m, err := s.Mutex(fleet.Data + int64(8*i))
+			if err != nil {
+				w.Failf("%v", err)
+			}
+			return m
+		}
+		f.Crew(w, "owner", 0, func(_ *model.Process, s *shmsync.Space) {
+			if err := errors.Join(lock(s, 1).Lock(context.Background()), lock(s, 2).Lock(context.Background())); err != nil {
+				return // the others came first
+			}
+			holds = true
+			f.Mark(0)
+			f.Release(0)
+			f.Join(0)
+		})
+		for i := 1; i <= 2; i++ {
+			f.Crew(w, fmt.Sprint("p", i), i, func(p *model.Process, s *shmsync.Space) {
+				err := lock(s, i).Lock(context.Background())
+				if err != nil && !errors.Is(err, shmsync.ErrOwnerDied) {
+					w.Failf("%s: %v", p.Name, err)
+				}
+				if err := lock(s, i).Unlock(); err != nil {
+					w.Failf("%s: %v", p.Name, err)
+				}
+			})
+		}
+		w.Check(func() error {
+			if !holds || w.TimedOut() > 0 {
+				return fmt.Errorf("the owner held both: %v; %d wake-ups were lost", holds, w.TimedOut())
+			}
+			return nil
+		})
+	})
+}
+
+// TestModelNewOwnerDies: one who was woken to take the lock, and has taken it, dies
+// with it. The others hear of that at once, though they fell asleep before.
+func TestModelNewOwnerDies(t *testing.T) {
+	explore(t, 0, func(w *model.World) {
+		f := fleet.New(t, 4, 64)
+		through := 0
+		for i := range 4 {
+			f.Crew(w, fmt.Sprint("p", i), i, func(p *model.Process, s *shmsync.Space) {
+				m, err := s.Mutex(fleet.Data)
+				if err == nil {
+					err = m.Lock(context.Background())
+				}
+				if err != nil && !errors.Is(err, shmsync.ErrOwnerDied) {
+					w.Failf("%s: %v", p.Name, err)
+				}
+				through++
+				if i == 1 {
+					f.Release(1)
+					f.Mark(1)
+					return
+				}
+				if err := errors.Join(m.MarkConsistent(), m.Unlock()); err != nil {
+					w.Failf("%s: %v", p.Name, err)
+				}
+			})
+		}
+		w.Check(func() error {
+			if through != 4 || w.TimedOut() > 0 {
+				return fmt.Errorf("%d of 4 came through; %d wake-ups were lost", through, w.TimedOut())
+			}
+			return nil
+		})
+	})
+}
+
+// TestModelLeave: who leaves with a lock held wakes those who wait for it.
+func TestModelLeave(t *testing.T) {
+	explore(t, 0, func(w *model.World) {
+		f := fleet.New(t, 3, 64)
+		told := 0
+		for i := range 3 {
+			f.Crew(w, fmt.Sprint("p", i), i, func(p *model.Process, s *shmsync.Space) {
+				m, err := s.Mutex(fleet.Data)
+				if i == 0 {
+					if err == nil && m.TryLock() == nil { // it is the first, or does not wait
+						s.Leave()
+						f.Release(0)
+					}
+					return
+				}
+				if err == nil {
+					err = m.Lock(context.Background())
+				}
+				if errors.Is(err, shmsync.ErrOwnerDied) {
+					told++
+					err = m.MarkConsistent()
+				}
+				if err := errors.Join(err, m.Unlock()); err != nil {
+					w.Failf("%s: %v", p.Name, err)
+				}
+			})
+		}
+		w.Check(func() error {
+			if told > 1 || w.TimedOut() > 0 {
+				return fmt.Errorf("%d were told of one who left; %d wake-ups were lost", told, w.TimedOut())
+			}
+			return nil
+		})
+	})
+}
+
 // TestModelSnapshotLapped: a reader that is overtaken by a whole lap notices.
 func TestModelSnapshotLapped(t *testing.T) {
 	type value = [2]uint64

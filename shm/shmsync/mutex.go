@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/memwright/mmap/internal/word"
 )
@@ -89,10 +90,18 @@ func (s *Space) newMutex(w *word.U64, wakes int) *Mutex {
 // Lock locks m. With nil the lock is held, and with an error that is ErrOwnerDied:
 // what it guards may be half changed, so repair that and call MarkConsistent
 // before Unlock. With any other error it is not held: ctx's, ErrNotRecoverable,
-// fs.ErrClosed, ErrDamaged.
+// fs.ErrClosed, ErrDamaged, ErrLost.
 //
 // A lock that is free is taken even if ctx has ended.
-func (m *Mutex) Lock(ctx context.Context) error {
+func (m *Mutex) Lock(ctx context.Context) (err error) {
+	if m.space.mem.Lost != nil { // a deferred call that does nothing is a third of the price
+		defer m.space.Guard().End(&err)
+	}
+	return m.lock(ctx)
+}
+
+// lock is Lock without a guard.
+func (m *Mutex) lock(ctx context.Context) error {
 	if m.word.CompareAndSwap(0, m.mine) {
 		if !m.space.Closed() {
 			return nil
@@ -103,13 +112,18 @@ func (m *Mutex) Lock(ctx context.Context) error {
 }
 
 // TryLock is Lock that never waits: ErrLocked where it would.
-func (m *Mutex) TryLock() error {
-	for {
+func (m *Mutex) TryLock() (err error) {
+	defer m.space.Guard().End(&err)
+	return m.tryLock()
+}
+
+func (m *Mutex) tryLock() error {
+	for range patience {
 		w, owner, err := m.take(0)
 		if owner == 0 || err != nil {
 			return err
 		}
-		if !m.space.Marked(owner) {
+		if !m.space.marked(owner) {
 			return ErrLocked
 		}
 		if alive, err := m.space.Examine(owner); alive || err != nil {
@@ -119,6 +133,7 @@ func (m *Mutex) TryLock() error {
 			return ErrLocked
 		}
 	}
+	return errRestless
 }
 
 // lockSlow waits for the lock.
@@ -134,30 +149,43 @@ func (m *Mutex) lockSlow(ctx context.Context) error {
 		w, owner, err := m.take(slept)
 		switch {
 		case err != nil || owner == 0:
-			return err
+			return m.passOn(err, slept)
+		case ctx.Err() != nil: // not only asleep: a peer can keep us from that
+			return m.passOn(ctx.Err(), slept)
 		case !spun:
 			spun = true
 			m.sleeper.Spin(func() bool { return (m.word.Load()^w)&^(waitersBit|diedBit) != 0 })
 		case owner == m.space.self:
 			if err := m.awaitUnlock(ctx); err != nil {
-				if slept != 0 { // as below
-					err = errors.Join(err, word.Wake(m.word.Low(), 1))
-				}
-				return err
+				return m.passOn(err, slept)
 			}
 		case w&waitersBit == 0:
 			m.word.CompareAndSwap(w, w|waitersBit)
 		default:
-			if err := m.sleeper.Sleep(ctx, owner, m.word.Low(), uint32(w)); err != nil {
-				// An Unlock may have woken this process and no other: pass it on.
-				return errors.Join(err, word.Wake(m.word.Low(), 1))
-			}
 			slept = waitersBit
+			if err := m.sleeper.Sleep(ctx, owner, m.word.Low(), uint32(w)); err != nil {
+				return m.passOn(err, slept)
+			}
 		}
 	}
 }
 
-// awaitUnlock waits for an Unlock of this process. The caller holds the queue.
+// passOn ends a wait, with the lock or without. If this process has slept, an
+// Unlock may have woken it and no other, so it wakes another: to take the lock, or to
+// sleep on the liveness word of the owner that it has now. One who watches is enough:
+// it takes the lock over when that owner dies, and passes on.
+func (m *Mutex) passOn(err error, slept uint64) error {
+	if slept == 0 {
+		return err
+	}
+	if failed := word.Wake(m.word.Low(), 1); failed != nil {
+		err = errors.Join(err, failed)
+	}
+	return err
+}
+
+// awaitUnlock waits for an Unlock of this process, for as long as a sleep may last:
+// others can change the word, too. The caller holds the queue.
 func (m *Mutex) awaitUnlock(ctx context.Context) error {
 	m.waiting.Store(true)
 	defer m.waiting.Store(false)
@@ -165,8 +193,12 @@ func (m *Mutex) awaitUnlock(ctx context.Context) error {
 	if m.word.Load()&^(waitersBit|diedBit) != m.mine {
 		return nil
 	}
+	again := time.NewTimer(Rearm)
+	defer again.Stop()
 	select {
 	case <-m.bell: // perhaps for one who waited before
+		return nil
+	case <-again.C:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -180,7 +212,7 @@ func (m *Mutex) awaitUnlock(ctx context.Context) error {
 // is.
 func (m *Mutex) take(flags uint64) (w uint64, owner Owner, err error) {
 	s := m.space
-	for {
+	for range patience {
 		w = m.word.Load()
 		if s.Closed() {
 			return w, 0, fs.ErrClosed
@@ -202,7 +234,7 @@ func (m *Mutex) take(flags uint64) (w uint64, owner Owner, err error) {
 			}
 		case owner == 0:
 			return w, 0, ErrDamaged
-		case !s.Alive(owner):
+		case !s.alive(owner):
 			// Others may have slept on the word for as long as the owner lived.
 			if m.word.CompareAndSwap(w, m.mine|diedBit|waitersBit) {
 				return w, 0, ErrOwnerDied
@@ -211,11 +243,20 @@ func (m *Mutex) take(flags uint64) (w uint64, owner Owner, err error) {
 			return w, owner, nil
 		}
 	}
+	return w, 0, errRestless
 }
 
 // Unlock gives the lock to whoever comes first. ErrNotOwner where this process
 // does not hold it.
-func (m *Mutex) Unlock() error {
+func (m *Mutex) Unlock() (err error) {
+	if m.space.mem.Lost != nil {
+		defer m.space.Guard().End(&err)
+	}
+	return m.unlock()
+}
+
+// unlock is Unlock without a guard.
+func (m *Mutex) unlock() error {
 	if m.word.CompareAndSwap(m.mine, 0) {
 		if m.waiting.Load() {
 			m.ring()
@@ -228,7 +269,7 @@ func (m *Mutex) Unlock() error {
 // giveBack unlocks, and leaves a lock in repair as repair says.
 func (m *Mutex) giveBack(repair uint64) error {
 	defer runtime.KeepAlive(m.space)
-	for {
+	for range patience {
 		w := m.word.Load()
 		if w&^(waitersBit|diedBit) != m.mine {
 			return m.notMine()
@@ -248,6 +289,7 @@ func (m *Mutex) giveBack(repair uint64) error {
 		}
 		return nil
 	}
+	return errRestless
 }
 
 // ring ends an awaitUnlock.
@@ -261,8 +303,13 @@ func (m *Mutex) ring() {
 // MarkConsistent says that what the lock guards is whole again, after a Lock with
 // ErrOwnerDied. It changes nothing where there was none. ErrNotOwner where this
 // process does not hold the lock.
-func (m *Mutex) MarkConsistent() error {
-	for {
+func (m *Mutex) MarkConsistent() (err error) {
+	defer m.space.Guard().End(&err)
+	return m.markConsistent()
+}
+
+func (m *Mutex) markConsistent() error {
+	for range patience {
 		w := m.word.Load()
 		if w&^(waitersBit|diedBit) != m.mine {
 			return m.notMine()
@@ -271,6 +318,7 @@ func (m *Mutex) MarkConsistent() error {
 			return nil
 		}
 	}
+	return errRestless
 }
 
 func (m *Mutex) notMine() error {

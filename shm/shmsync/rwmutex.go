@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"runtime"
 
 	"github.com/memwright/mmap/internal/word"
 )
@@ -56,16 +55,18 @@ func (s *Space) RWMutex(off int64) (*RWMutex, error) {
 }
 
 // Lock locks for writing. Its errors are those of [Mutex.Lock].
-func (rw *RWMutex) Lock(ctx context.Context) error {
-	return rw.exclude(rw.writer.Lock(ctx), func(owner Owner, count *word.U32, n uint32) error {
+func (rw *RWMutex) Lock(ctx context.Context) (err error) {
+	defer rw.space.Guard().End(&err)
+	return rw.exclude(rw.writer.lock(ctx), func(owner Owner, count *word.U32, n uint32) error {
 		return rw.drain.Sleep(ctx, owner, count, n)
 	})
 }
 
 // TryLock is Lock that never waits: ErrLocked where it would.
-func (rw *RWMutex) TryLock() error {
-	return rw.exclude(rw.writer.TryLock(), func(owner Owner, _ *word.U32, _ uint32) error {
-		if rw.space.Marked(owner) {
+func (rw *RWMutex) TryLock() (err error) {
+	defer rw.space.Guard().End(&err)
+	return rw.exclude(rw.writer.tryLock(), func(owner Owner, _ *word.U32, _ uint32) error {
+		if rw.space.marked(owner) {
 			if alive, err := rw.space.Examine(owner); !alive {
 				return err
 			}
@@ -79,6 +80,22 @@ func (rw *RWMutex) exclude(locked error, wait func(owner Owner, count *word.U32,
 	if locked != nil && !errors.Is(locked, ErrOwnerDied) {
 		return locked
 	}
+	err := rw.awaitReaders(wait)
+	if rw.space.Closed() { // then the counts were not the shared ones any more
+		err = fs.ErrClosed
+	}
+	if err != nil {
+		// What needs repair still does.
+		rw.writer.giveBack(diedBit) // an error says that the Space is closed
+		return err
+	}
+	return locked
+}
+
+// awaitReaders waits until no count is left. It has a guard of its own: if the
+// counts are gone, and the writer's word is not, that must be given back.
+func (rw *RWMutex) awaitReaders(wait func(owner Owner, count *word.U32, n uint32) error) (err error) {
+	defer rw.space.Guard().End(&err)
 	for slot := range rw.space.mem.Slots {
 		for {
 			owner, n := rw.readers.of(slot)
@@ -86,22 +103,11 @@ func (rw *RWMutex) exclude(locked error, wait func(owner Owner, count *word.U32,
 				break
 			}
 			if err := wait(owner, rw.readers.words[slot].Low(), n); err != nil {
-				return rw.giveUp(err)
+				return err
 			}
 		}
 	}
-	if rw.space.Closed() { // then the counts were not the shared ones any more
-		return rw.giveUp(fs.ErrClosed)
-	}
-	runtime.KeepAlive(rw.space)
-	return locked
-}
-
-// giveUp lets the writer's word go again, and returns why. What needs repair still
-// does.
-func (rw *RWMutex) giveUp(why error) error {
-	rw.writer.giveBack(diedBit) // an error says that the Space is closed
-	return why
+	return nil
 }
 
 // Unlock ends what Lock began. Its errors are those of [Mutex.Unlock].
@@ -111,8 +117,9 @@ func (rw *RWMutex) Unlock() error { return rw.writer.Unlock() }
 func (rw *RWMutex) MarkConsistent() error { return rw.writer.MarkConsistent() }
 
 // RLock locks for reading. It is held only if the error is nil: ctx's,
-// ErrNeedsRepair, ErrNotRecoverable, fs.ErrClosed, ErrDamaged.
-func (rw *RWMutex) RLock(ctx context.Context) error {
+// ErrNeedsRepair, ErrNotRecoverable, fs.ErrClosed, ErrDamaged, ErrLost.
+func (rw *RWMutex) RLock(ctx context.Context) (err error) {
+	defer rw.space.Guard().End(&err)
 	if ok, err := rw.tryRLock(); ok || err != nil {
 		return err
 	}
@@ -132,7 +139,8 @@ func (rw *RWMutex) RLock(ctx context.Context) error {
 }
 
 // TryRLock is RLock that never waits: ErrLocked where it would.
-func (rw *RWMutex) TryRLock() error {
+func (rw *RWMutex) TryRLock() (err error) {
+	defer rw.space.Guard().End(&err)
 	ok, err := rw.tryRLock()
 	if ok || err != nil {
 		return err
@@ -141,7 +149,7 @@ func (rw *RWMutex) TryRLock() error {
 	if err != nil || owner == 0 {
 		return errors.Join(err, ErrLocked)
 	}
-	if rw.space.Marked(owner) {
+	if rw.space.marked(owner) {
 		if alive, err := rw.space.Examine(owner); !alive && err == nil {
 			return ErrNeedsRepair
 		}
@@ -160,17 +168,21 @@ func (rw *RWMutex) tryRLock() (bool, error) {
 	if rw.writer.word.Load() == 0 {
 		return true, nil
 	}
-	return false, rw.RUnlock()
+	return false, rw.runlock()
 }
 
 // RUnlock ends what RLock began. ErrNotOwner where this process holds no read
 // lock.
-func (rw *RWMutex) RUnlock() error {
+func (rw *RWMutex) RUnlock() (err error) {
+	defer rw.space.Guard().End(&err)
+	return rw.runlock()
+}
+
+func (rw *RWMutex) runlock() error {
 	left, err := rw.readers.sub(1)
 	if err == nil && left == 0 && rw.writer.word.Load() != 0 {
 		err = word.Wake(rw.readers.words[rw.space.self.Slot()].Low(), word.All)
 	}
-	runtime.KeepAlive(rw.space)
 	return err
 }
 
@@ -186,7 +198,7 @@ func (rw *RWMutex) writerNow() (Owner, error) {
 		return 0, ErrNeedsRepair
 	}
 	owner, err := rw.space.lockOwner(w)
-	if err == nil && !rw.space.Alive(owner) {
+	if err == nil && !rw.space.alive(owner) {
 		err = ErrNeedsRepair
 	}
 	return owner, err
@@ -200,6 +212,9 @@ func (rw *RWMutex) awaitWriter(ctx context.Context) error {
 	for {
 		owner, err := rw.writerNow()
 		if owner == 0 || err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil { // not only asleep: a peer can keep us from that
 			return err
 		}
 		w := rw.writer.word.Load()

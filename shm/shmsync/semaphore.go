@@ -43,7 +43,7 @@ func (s *Space) SemaphoreBytes() int { return countsOffset + s.mem.Slots*countBy
 // Semaphore is the semaphore at a byte offset, a multiple of 8. Whoever asks for
 // it first says how many permits there are, 1 to 2³¹-1; fs.ErrInvalid where
 // somebody has said otherwise.
-func (s *Space) Semaphore(off int64, permits int) (*Semaphore, error) {
+func (s *Space) Semaphore(off int64, permits int) (sem *Semaphore, err error) {
 	if permits < 1 || permits > math.MaxInt32 {
 		return nil, fmt.Errorf("%d permits: %w", permits, fs.ErrInvalid)
 	}
@@ -60,7 +60,8 @@ func (s *Space) Semaphore(off int64, permits int) (*Semaphore, error) {
 	}
 	total, _ := s.Word32(off + 8)
 	bell, _ := s.Word32(off + 12)
-	sem, err := local(s, off, func() (*Semaphore, error) {
+	defer s.Guard().End(&err)
+	sem, err = local(s, off, func() (*Semaphore, error) {
 		if total.CompareAndSwap(0, uint32(permits)); total.Load() != uint32(permits) {
 			return nil, fmt.Errorf("%d permits, and there are %d: %w", permits, total.Load(), fs.ErrInvalid)
 		}
@@ -75,15 +76,18 @@ func (s *Space) Semaphore(off int64, permits int) (*Semaphore, error) {
 
 // Acquire waits for n permits and takes them, all at once. n is 1 to the number
 // of all permits. One who waits for many can be overtaken by those who want few.
-func (m *Semaphore) Acquire(ctx context.Context, n int) error {
+func (m *Semaphore) Acquire(ctx context.Context, n int) (err error) {
+	defer m.space.Guard().End(&err)
 	if err := m.queue.lock(ctx, m.space.done); err != nil {
 		return err
 	}
 	defer m.queue.unlock()
 	for {
-		bell, holders, err := m.try(n, func() error { return m.mutex.Lock(ctx) })
+		bell, holders, err := m.try(n, func() error { return m.mutex.lock(ctx) })
 		if err != ErrLocked {
-			runtime.KeepAlive(m.space)
+			return err
+		}
+		if err := ctx.Err(); err != nil { // not only asleep: a peer can keep us from that
 			return err
 		}
 		if m.sleeper.Spin(func() bool { return m.bell.Load() != bell }) {
@@ -101,14 +105,15 @@ const looks = 100
 
 // TryAcquire is Acquire that does not wait: ErrLocked where it would. It may say
 // so, too, where others acquire at that moment.
-func (m *Semaphore) TryAcquire(n int) error {
+func (m *Semaphore) TryAcquire(n int) (err error) {
+	defer m.space.Guard().End(&err)
 	if !m.queue.tryLock() {
 		return ErrLocked
 	}
 	defer m.queue.unlock()
 	lock := func() error {
 		for range looks {
-			if err := m.mutex.TryLock(); err == nil || !errors.Is(err, ErrLocked) {
+			if err := m.mutex.tryLock(); err == nil || !errors.Is(err, ErrLocked) {
 				return err
 			}
 			runtime.Gosched()
@@ -121,7 +126,7 @@ func (m *Semaphore) TryAcquire(n int) error {
 	}
 	ended := false
 	for _, o := range holders {
-		if m.space.Marked(o) {
+		if m.space.marked(o) {
 			alive, err := m.space.Examine(o)
 			if err != nil {
 				return err
@@ -143,7 +148,7 @@ func (m *Semaphore) try(n int, lock func() error) (bell uint32, holders []Owner,
 		return 0, nil, fmt.Errorf("%d of %d permits: %w", n, m.permits, fs.ErrInvalid)
 	}
 	if err := lock(); errors.Is(err, ErrOwnerDied) {
-		err = m.mutex.MarkConsistent() // each word is whole at every step
+		err = m.mutex.markConsistent() // each word is whole at every step
 		if err != nil {
 			return 0, nil, err
 		}
@@ -151,22 +156,23 @@ func (m *Semaphore) try(n int, lock func() error) (bell uint32, holders []Owner,
 		return 0, nil, err
 	}
 	defer func() {
-		if e := m.mutex.Unlock(); e != nil && err == nil {
+		if e := m.mutex.unlock(); e != nil && err == nil {
 			err = e
 		}
 	}()
 	// Announce, then look: who gives permits back looks after having done so.
-	for bell = m.bell.Load(); bell&1 == 0; bell = m.bell.Load() {
-		if free, _ := m.free(); free >= uint64(n) {
+	for range patience {
+		bell = m.bell.Load()
+		free, holders := m.free()
+		switch {
+		case free >= uint64(n):
 			return 0, nil, m.held.add(uint32(n))
+		case bell&1 != 0:
+			return bell, holders, ErrLocked
 		}
 		m.bell.CompareAndSwap(bell, bell|1)
 	}
-	free, holders := m.free()
-	if free >= uint64(n) {
-		return 0, nil, m.held.add(uint32(n))
-	}
-	return bell, holders, ErrLocked
+	return 0, nil, errRestless
 }
 
 // free adds up what is held.
@@ -182,15 +188,15 @@ func (m *Semaphore) free() (free uint64, holders []Owner) {
 }
 
 // Release gives n permits back. ErrNotOwner where this process has less.
-func (m *Semaphore) Release(n int) error {
+func (m *Semaphore) Release(n int) (err error) {
+	defer m.space.Guard().End(&err)
 	if n < 1 || uint64(n) > uint64(m.permits) {
 		return fmt.Errorf("%d of %d permits: %w", n, m.permits, fs.ErrInvalid)
 	}
 	if _, err := m.held.sub(uint32(n)); err != nil {
 		return err
 	}
-	defer runtime.KeepAlive(m.space)
-	for {
+	for range patience {
 		bell := m.bell.Load()
 		if bell&1 == 0 {
 			return nil
@@ -199,10 +205,14 @@ func (m *Semaphore) Release(n int) error {
 			return word.Wake(m.bell, word.All)
 		}
 	}
+	return errRestless
 }
 
-// Free is how many permits nobody has, at some moment during the call.
+// Free is how many permits nobody has, at some moment during the call. Where the
+// memory is lost it is 0, and Acquire says so.
 func (m *Semaphore) Free() int {
+	var err error
+	defer m.space.Guard().End(&err)
 	free, _ := m.free()
 	return int(free)
 }

@@ -3,6 +3,7 @@ package shmsync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
@@ -56,8 +57,9 @@ func (sl *Sleeper) Sleep(ctx context.Context, owner Owner, w *word.U32, old uint
 // SleepAll is Sleep for what several participants may have, any of whom may end.
 // It sleeps on the words of 100 of them at most: the death of another is noticed
 // within Rearm.
-func (sl *Sleeper) SleepAll(ctx context.Context, owners []Owner, w *word.U32, old uint32) error {
+func (sl *Sleeper) SleepAll(ctx context.Context, owners []Owner, w *word.U32, old uint32) (err error) {
 	s := sl.space
+	defer s.Guard().End(&err)
 	cancel := sl.cancel.Peek()
 	s.sleepers.enter(sl)
 	defer s.sleepers.leave(sl)
@@ -79,7 +81,7 @@ func (sl *Sleeper) SleepAll(ctx context.Context, owners []Owner, w *word.U32, ol
 		return err
 	}
 	for _, owner := range owners {
-		if owner != 0 && owner != s.self && (timedOut || s.Marked(owner)) {
+		if owner != 0 && owner != s.self && (timedOut || s.marked(owner)) {
 			if _, err := s.Examine(owner); err != nil {
 				return err
 			}
@@ -88,8 +90,12 @@ func (sl *Sleeper) SleepAll(ctx context.Context, owners []Owner, w *word.U32, ol
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.Closed() {
+	taken := s.self != 0 && !s.alive(s.self)
+	if s.Closed() { // asked last: it may be no longer the shared memory that says so
 		return fs.ErrClosed
+	}
+	if taken {
+		return fmt.Errorf("this participant is not in the table any more: %w", ErrDamaged)
 	}
 	return nil
 }
@@ -103,24 +109,29 @@ func (sl *Sleeper) sleep(owners []Owner, w, cancel word.Wait) (timedOut bool, er
 		if owner == 0 || owner == s.self || len(on) > mostLives {
 			continue
 		}
-		if !s.Alive(owner) {
+		slot := owner.Slot()
+		if slot < 0 || slot >= s.mem.Slots {
+			return false, nil // nobody
+		}
+		// The word, then the table: who comes next in the slot stores them the other
+		// way round.
+		live := &s.slot(slot).live
+		mark := live.Load()
+		if !s.alive(owner) {
 			return false, nil
 		}
-		live := &s.slot(owner.Slot()).live
-		mark := live.Load()
 		if mark&diedMark != 0 {
 			// Its process is ending. There is no word for its end: look again soon.
 			if alive, err := s.Examine(owner); !alive || err != nil {
 				return false, err
 			}
 			limit = examineAgain
-			continue
 		}
 		on = append(on, word.Wait{Word: live, Value: mark})
 	}
 	timedOut, err = word.Sleep(limit, on...)
 	for _, live := range on[2:] {
-		if live.Word.Load()&diedMark != 0 {
+		if live.Word.Load() != live.Value { // marked, or the next one's in the slot already
 			err = errors.Join(err, word.Wake(live.Word, word.All))
 		}
 	}

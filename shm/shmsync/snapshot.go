@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
+	"sync/atomic"
 
 	"github.com/memwright/mmap/internal/mem"
 	"github.com/memwright/mmap/internal/word"
@@ -33,6 +33,7 @@ type Snapshot[T any] struct {
 	version *word.U64
 	size    *word.U32
 	copies  [snapshotCopies][]word.U64 // the tag, and the words
+	seen    atomic.Bool                // a version has been read
 }
 
 const (
@@ -90,7 +91,7 @@ func SnapshotOf[T any](s *Space, off int64) (*Snapshot[T], error) {
 // Load is the newest value and its version. ErrDamaged where the memory is a
 // Snapshot of another size.
 func (n *Snapshot[T]) Load() (value T, version uint64, err error) {
-	defer runtime.KeepAlive(n.space)
+	defer n.space.Guard().End(&err)
 	for range snapshotTries {
 		v := n.version.Load()
 		var err error
@@ -100,40 +101,49 @@ func (n *Snapshot[T]) Load() (value T, version uint64, err error) {
 		if n.space.Closed() { // then this was not the shared memory any more
 			return value, 0, fs.ErrClosed
 		}
+		if v == 0 && n.seen.Load() {
+			err = fmt.Errorf("the versions begin anew: %w", ErrDamaged)
+		}
 		if v == 0 || err != nil {
 			return value, 0, err
+		}
+		if !n.seen.Load() {
+			n.seen.Store(true)
 		}
 		from := n.copies[v%snapshotCopies]
 		if from[0].Load() != 2*v {
 			continue
 		}
-		unpack(mem.BytesOf(&value), from[1:])
+		var copied T
+		unpack(mem.BytesOf(&copied), from[1:])
 		if from[0].Load() == 2*v {
-			return value, v, nil
+			return copied, v, nil
 		}
 	}
-	var zero T
-	return zero, 0, ErrOvertaken
+	return value, 0, ErrOvertaken
 }
 
 // Store writes a new version. Its errors are those of [Mutex.Lock], less
 // ErrOwnerDied and ErrNotRecoverable: a writer who died has changed nothing.
-func (n *Snapshot[T]) Store(ctx context.Context, value T) error {
+func (n *Snapshot[T]) Store(ctx context.Context, value T) (err error) {
+	defer n.space.Guard().End(&err)
 	if n.mutex == nil {
 		return ErrNoParticipant
 	}
-	if err := n.mutex.Lock(ctx); errors.Is(err, ErrOwnerDied) {
-		if err := n.mutex.MarkConsistent(); err != nil {
+	if err := n.mutex.lock(ctx); errors.Is(err, ErrOwnerDied) {
+		if err := n.mutex.markConsistent(); err != nil {
 			return err
 		}
 	} else if err != nil {
 		return err
 	}
-	return errors.Join(n.write(value), n.mutex.Unlock())
+	return errors.Join(n.write(value), n.mutex.unlock())
 }
 
-// write is Store under the mutex.
-func (n *Snapshot[T]) write(value T) error {
+// write is Store under the mutex. It has a guard of its own: if the copies are
+// gone, and the mutex is not, that must be unlocked.
+func (n *Snapshot[T]) write(value T) (err error) {
+	defer n.space.Guard().End(&err)
 	size, _ := mem.Layout[T]()
 	n.size.CompareAndSwap(0, uint32(size))
 	if err := n.sized(); err != nil {

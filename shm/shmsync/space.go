@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/memwright/mmap/internal/fault"
 	"github.com/memwright/mmap/internal/mem"
 	"github.com/memwright/mmap/internal/word"
 )
@@ -25,6 +26,11 @@ type Memory struct {
 	// lock that the kernel takes away from a process however it ends. It is
 	// never asked for the slot of this participant.
 	Held func(slot int) (bool, error)
+
+	// Lost says why the page at a byte offset is gone, after an access has failed:
+	// calls answer that with ErrLost. nil is for memory that can't be lost while it
+	// is mapped, since its size is sealed, and calls have no guard then.
+	Lost func(off int64) error
 }
 
 // A Space is memory shared by processes, as one participant sees it: words at
@@ -113,10 +119,12 @@ func NewSpace(m Memory) (*Space, error) {
 }
 
 // Join makes this process the participant of a slot. The caller holds the slot's
-// liveness lock, and has put the number of a thread into its live word, at
-// LiveOffset. It fails with ErrSlotUsedUp where the slot has no epoch left: try
-// another.
-func (s *Space) Join(slot int) error {
+// liveness lock, and then puts the number of a thread into its live word, at
+// LiveOffset, and wakes all who sleep on that: they wait for one who died in this
+// slot, as the table now says. It fails with ErrSlotUsedUp where the slot has no
+// epoch left: try another.
+func (s *Space) Join(slot int) (err error) {
+	defer s.Guard().End(&err)
 	if s.mem.ReadOnly || s.self != 0 || slot < 0 || slot >= s.mem.Slots {
 		return fmt.Errorf("join slot %d of %d: %w", slot, s.mem.Slots, fs.ErrInvalid)
 	}
@@ -133,9 +141,9 @@ func (s *Space) Join(slot int) error {
 }
 
 // Leave ends what Join began. What this participant holds is then its no more:
-// the next one gets ErrOwnerDied, and its permits are free. Nobody is woken for
-// that: who sleeps already looks again within [Rearm]. So unlock first, and let no
-// call be under way that would still change shared memory: see LeaveBy. The caller gives the liveness lock back
+// the next one gets ErrOwnerDied, and its permits are free. Whoever waits for them
+// is woken, as by a death. So unlock first, and let no call be under way that would
+// still change shared memory: see LeaveBy. The caller gives the liveness lock back
 // afterwards.
 func (s *Space) Leave() { s.LeaveBy(s.mem.Bytes) }
 
@@ -143,10 +151,21 @@ func (s *Space) Leave() { s.LeaveBy(s.mem.Bytes) }
 // already, so that calls under way can change nothing any more. b is the same
 // memory, mapped anew: at least up to the table's end.
 func (s *Space) LeaveBy(b []byte) {
-	if s.self != 0 {
-		life := &mem.At[slot](b, s.mem.Table+s.self.Slot()*SlotBytes).life
-		life.CompareAndSwap(lifeOf(s.self, stateAttached), lifeOf(s.self, stateFree))
+	if s.self == 0 {
+		return
 	}
+	armed := fault.Arm()
+	defer func() {
+		armed.Disarm()
+		fault.Caught(recover(), mem.AddrOf(b), len(b)) // a table that is gone has no readers
+	}()
+	p := mem.At[slot](b, s.mem.Table+s.self.Slot()*SlotBytes)
+	if !p.life.CompareAndSwap(lifeOf(s.self, stateAttached), lifeOf(s.self, stateFree)) {
+		return
+	}
+	// After the state: who sleeps on the word, or is about to, looks at that again.
+	p.live.Store(diedMark)
+	word.Wake(&p.live, word.All) // it fails where the table is gone
 }
 
 // Close ends every sleep and every later call with fs.ErrClosed. It touches no
@@ -211,8 +230,14 @@ func (s *Space) Memory(off int64, n int) ([]byte, error) {
 }
 
 // Attached is who takes part in a slot now, or nobody. It may be dead without
-// anybody having noticed: see Alive.
+// anybody having noticed: see Alive. Where the memory is lost there is nobody.
 func (s *Space) Attached(slot int) Owner {
+	var err error
+	defer s.Guard().End(&err)
+	return s.attached(slot)
+}
+
+func (s *Space) attached(slot int) Owner {
 	if slot < 0 || slot >= s.mem.Slots {
 		return 0
 	}
@@ -229,10 +254,19 @@ func (s *Space) Attached(slot int) Owner {
 // [Space.Examine] asks the kernel. Nobody is not alive.
 func (s *Space) Alive(o Owner) bool { return o != 0 && s.Attached(o.Slot()) == o }
 
+func (s *Space) alive(o Owner) bool { return o != 0 && s.attached(o.Slot()) == o }
+
 // Marked reports whether the kernel has marked the process of o as ended, or
 // Alive is false already: two loads. It may be ending still: Examine says when.
-func (s *Space) Marked(o Owner) bool {
-	return !s.Alive(o) || s.slot(o.Slot()).live.Load()&diedMark != 0
+func (s *Space) Marked(o Owner) (marked bool) {
+	var err error
+	defer s.Guard().End(&err)
+	marked = true // if not even that can be read
+	return s.marked(o)
+}
+
+func (s *Space) marked(o Owner) bool {
+	return !s.alive(o) || s.slot(o.Slot()).live.Load()&diedMark != 0
 }
 
 // Examine asks the kernel whether o lives, by its liveness lock, and writes a
@@ -241,7 +275,8 @@ func (s *Space) Marked(o Owner) bool {
 // The kernel releases that lock when the last thread of the process has left it,
 // so no store of a dead process comes after.
 func (s *Space) Examine(o Owner) (alive bool, err error) {
-	if !s.Alive(o) {
+	defer s.Guard().End(&err)
+	if !s.alive(o) {
 		return false, nil
 	}
 	if o == s.self {
@@ -270,8 +305,8 @@ type Participant struct {
 
 // Participants lists who is in the table: those who live, and the dead whose
 // slots nobody has taken since.
-func (s *Space) Participants() ([]Participant, error) {
-	var list []Participant
+func (s *Space) Participants() (list []Participant, err error) {
+	defer s.Guard().End(&err)
 	for i := range s.mem.Slots {
 		p := s.slot(i)
 		life := p.life.Load()
@@ -327,8 +362,17 @@ var (
 	ErrLocked = errors.New("held by another")
 	// ErrDamaged: words in shared memory make no sense.
 	ErrDamaged = errors.New("the shared memory is damaged")
+	// ErrLost: a page of the memory is gone, since its file was truncated. The
+	// memory is of no use any more: close it.
+	ErrLost = errors.New("a page of the shared memory is gone")
 	// ErrNoParticipant: a process that only reads can't lock.
 	ErrNoParticipant = errors.New("this process only reads the shared memory")
 	// ErrSlotUsedUp: a slot has had its last participant.
 	ErrSlotUsedUp = errors.New("the slot has no epoch left")
 )
+
+// patience bounds every loop whose turns others can force by changing a word. It
+// is far beyond what honest ones do to each other.
+const patience = 1 << 16
+
+var errRestless = fmt.Errorf("a word never stood still: %w", ErrDamaged)
