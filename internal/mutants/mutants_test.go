@@ -219,6 +219,11 @@ var mutants = []mutant{
 		"lap%renewLaps == 0", "lap%renewLaps == 12345", "TestLapsAreRenewed"},
 }
 
+// all is every mutant.
+func all() []mutant {
+	return slices.Concat(mutants, againstTheKernel, shared, unguarded(), connections)
+}
+
 // pkg is the package whose tests should notice.
 func (m mutant) pkg() string {
 	if _, dir, ok := strings.Cut(m.test, " in "); ok {
@@ -233,7 +238,7 @@ func (m mutant) pkg() string {
 }
 
 func TestMutantsApply(t *testing.T) {
-	for _, m := range slices.Concat(mutants, againstTheKernel, shared, connections) {
+	for _, m := range all() {
 		if src, err := os.ReadFile(filepath.Join(root, m.file)); err != nil {
 			t.Error(err)
 		} else if n := strings.Count(string(src), m.old); n != 1 {
@@ -260,7 +265,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		}
 	}
 	copies <- w
-	for _, m := range slices.Concat(mutants, againstTheKernel, shared, connections) {
+	for _, m := range all() {
 		t.Run(m.claim, func(t *testing.T) {
 			t.Parallel()
 			w := <-copies

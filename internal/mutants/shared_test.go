@@ -1,5 +1,10 @@
 package mutants
 
+import (
+	"slices"
+	"strings"
+)
+
 // shared break claims about memory that processes share.
 var shared = []mutant{
 	{"an unlock that somebody sleeps for wakes", "shm/shmsync/mutex.go",
@@ -7,7 +12,7 @@ var shared = []mutant{
 	{"who has slept takes the lock for others who sleep", "shm/shmsync/mutex.go",
 		"slept = waitersBit\n", "slept = 0\n", "TestModels"},
 	{"who gives a wait up wakes another in his stead", "shm/shmsync/mutex.go",
-		"why = errors.Join(why, word.Wake(m.word.Low(), 1))", "_ = word.Wake", "TestModels"},
+		"if failed := word.Wake(m.word.Low(), 1); failed != nil {", "if failed := ctx.Err(); failed != nil {", "TestModels"},
 	{"a dead owner's lock comes with ErrOwnerDied", "shm/shmsync/mutex.go",
 		"case !s.alive(owner):\n\t\t\t// Others may have slept on the word for as long as the owner lived.\n\t\t\tif m.word.CompareAndSwap(w, m.mine|diedBit|waitersBit) {\n\t\t\t\treturn w, 0, ErrOwnerDied",
 		"case !s.alive(owner):\n\t\t\tif m.word.CompareAndSwap(w, m.mine|diedBit|waitersBit) {\n\t\t\t\treturn w, 0, nil", "TestModels"},
@@ -58,12 +63,39 @@ var shared = []mutant{
 	{"words that make no sense are damage", "shm/shmsync/mutex.go",
 		"if w&lockZeros != 0 || w&lockSlots > uint64(s.mem.Slots) ||", "if w == 1 ||", "TestDamage"},
 
+	{"one of those who sleep watches the new owner of a lock", "shm/shmsync/mutex.go",
+		"return m.passOn(err, slept)\n\t\tcase ctx", "return err\n\t\tcase ctx", "TestModels"},
+	{"a wait within a process ends though nobody unlocks", "shm/shmsync/mutex.go",
+		"again := time.NewTimer(Rearm)", "again := time.NewTimer(time.Hour)", "TestLostWhileWaiting in shm"},
+	{"who is woken by a death wakes the others though the slot is taken again", "shm/shmsync/sleeper.go",
+		"if live.Word.Load() != live.Value {", "if live.Word.Load()&diedMark != 0 {", "TestModels"},
+	{"the word is read before the table", "shm/shmsync/sleeper.go",
+		"mark := live.Load()\n\t\tif !s.alive(owner) {", "gone := !s.alive(owner)\n\t\tmark := live.Load()\n\t\tif gone {", "TestModels"},
+	{"who leaves marks its word", "shm/shmsync/space.go",
+		"p.live.Store(diedMark)\n", "", "TestModels"},
+	{"who leaves wakes those who wait for what it held", "shm/shmsync/space.go",
+		"word.Wake(&p.live, word.All) // it fails", "_ = word.Wake // it fails", "TestModels"},
+	{"a table that is gone keeps nobody from leaving", "shm/shmsync/space.go",
+		"fault.Caught(recover(), mem.AddrOf(b), len(b))", "_ = fault.Caught", "TestLostClose in shm"},
+	{"what the kernel met is an error of lost memory", "shm/shmsync/guard.go",
+		"errors.Is(*err, sys.EFAULT)", "errors.Is(*err, sys.EAGAIN)", "TestLost$ in shm"},
+	{"who waits looks whether it still takes part", "shm/shmsync/sleeper.go",
+		"taken := s.self != 0 &&", "taken := s.self == 1 &&", "TestLostHole in shm"},
+	{"versions do not begin anew", "shm/shmsync/snapshot.go",
+		"if v == 0 && n.seen.Load() {", "if v == 1 && n.seen.Load() {", "TestLostHole in shm"},
+	{"the header is looked at again", "shm/segment.go",
+		"err == nil && !bytes.Equal(b, s.head.encode())", "err != nil && !bytes.Equal(b, s.head.encode())", "TestLostHole"},
+	{"a process whose memory was not taken away takes part still", "shm/segment.go",
+		"if err := s.area.detach(); err != nil {\n\t\treturn failed", "if err := s.area.detach(); err != nil && s.slot < 0 {\n\t\treturn failed", "TestCloseRefused"},
+
 	{"a word on the list is marked when the process ends", "internal/anchor/anchor.go",
 		"next(l.head).Store(e.node)", "_ = e", "TestEndIsMarked"},
 	{"a word that is off the list is not marked", "internal/anchor/anchor.go",
 		"next(n).Store(next(e.node).Load())", "_ = n", "TestEndIsMarked"},
 	{"what can't be mapped leaves no hole", "internal/anchor/anchor.go",
 		"return nil, errors.Join(err, l.vacate(place))", "return nil, err", "TestRefusedLeavesNoHole"},
+	{"a word that was truncated away is an error", "internal/anchor/anchor.go",
+		"fault.Caught(recover(), at, int(l.page))", "fault.Caught(nil, at, int(l.page))", "TestFileEndsBeforeTheWord"},
 	{"no more words are held than the kernel walks", "internal/anchor/anchor.go",
 		"case place == Max:", "case place == 2*Max:", "TestMax"},
 
@@ -93,4 +125,68 @@ var shared = []mutant{
 		"err == nil && s.head.abi != o.ABI", "err != nil && s.head.abi != o.ABI", "TestRefused"},
 	{"what one who died left in an object is cleared", "shm/directory.go",
 		"t > uint64(off)", "t > end+uint64(off)", "TestPlace"},
+}
+
+// unguarded takes the guard away from one call after another on memory that a peer
+// truncates.
+func unguarded() (list []mutant) {
+	for file, guards := range map[string][]string{
+		"shm/directory.go": {
+			"func (s *Segment) Find(name string) (off int64, size int, err error) {\n\terr = s.whileOpen(func() (err error) {\n\t\tdefer s.space",
+			"func (s *Segment) place(ctx context.Context, o Object) (off int64, err error) {\n\tdefer s.space",
+			"func (s *Segment) Objects() (list []Object, err error) {\n\terr = s.whileOpen(func() (err error) {\n\t\tdefer s.space",
+		},
+		"shm/shmsync/mutex.go": {
+			"func (m *Mutex) Lock(ctx context.Context) (err error) {\n\tif m.space.mem.Lost != nil { // a deferred call that does nothing is a third of the price\n\t\tdefer m.space",
+			"func (m *Mutex) TryLock() (err error) {\n\tdefer m.space",
+			"func (m *Mutex) Unlock() (err error) {\n\tif m.space.mem.Lost != nil {\n\t\tdefer m.space",
+			"func (m *Mutex) MarkConsistent() (err error) {\n\tdefer m.space",
+		},
+		"shm/shmsync/rwmutex.go": {
+			"func (rw *RWMutex) Lock(ctx context.Context) (err error) {\n\tdefer rw.space",
+			"func (rw *RWMutex) TryLock() (err error) {\n\tdefer rw.space",
+			"n uint32) error) (err error) {\n\tdefer rw.space",
+			"func (rw *RWMutex) RLock(ctx context.Context) (err error) {\n\tdefer rw.space",
+			"func (rw *RWMutex) TryRLock() (err error) {\n\tdefer rw.space",
+			"func (rw *RWMutex) RUnlock() (err error) {\n\tdefer rw.space",
+		},
+		"shm/shmsync/semaphore.go": {
+			"defer s",
+			"func (m *Semaphore) Acquire(ctx context.Context, n int) (err error) {\n\tdefer m.space",
+			"func (m *Semaphore) TryAcquire(n int) (err error) {\n\tdefer m.space",
+			"func (m *Semaphore) Release(n int) (err error) {\n\tdefer m.space",
+			"func (m *Semaphore) Free() int {\n\tvar err error\n\tdefer m.space",
+		},
+		"shm/shmsync/event.go": {
+			"func (e *Event) Generation() (generation uint32) {\n\tvar err error\n\tdefer e.space",
+			"func (e *Event) Signal() (err error) {\n\tdefer e.space",
+			"func (e *Event) Wait(ctx context.Context, generation uint32) (err error) {\n\tdefer e.space",
+		},
+		"shm/shmsync/snapshot.go": {
+			"func (n *Snapshot[T]) Load() (value T, version uint64, err error) {\n\tdefer n.space",
+			"func (n *Snapshot[T]) Store(ctx context.Context, value T) (err error) {\n\tdefer n.space",
+			"func (n *Snapshot[T]) write(value T) (err error) {\n\tdefer n.space",
+		},
+		"shm/shmsync/sleeper.go": {"s := sl.space\n\tdefer s"},
+		"shm/shmsync/space.go": {
+			"func (s *Space) Join(slot int) (err error) {\n\tdefer s",
+			"func (s *Space) Attached(slot int) Owner {\n\tvar err error\n\tdefer s",
+			"func (s *Space) Marked(o Owner) (marked bool) {\n\tvar err error\n\tdefer s",
+			"func (s *Space) Examine(o Owner) (alive bool, err error) {\n\tdefer s",
+			"func (s *Space) Participants() (list []Participant, err error) {\n\tdefer s",
+		},
+	} {
+		for _, before := range guards {
+			old := before + ".Guard().End(&err)\n"
+			at := strings.LastIndex(before, "defer ")
+			call, _, _ := strings.Cut(before, "\n")
+			m := mutant{"memory that is lost is an error of " + call, file, old, before[:at] + "_ = &err\n", "TestLost in shm"}
+			if strings.Contains(before, "Join") { // only while attaching is it the first to meet it
+				m.test = "TestSteps in shm"
+			}
+			list = append(list, m)
+		}
+	}
+	slices.SortFunc(list, func(a, b mutant) int { return strings.Compare(a.claim, b.claim) })
+	return list
 }
