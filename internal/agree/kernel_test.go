@@ -76,14 +76,14 @@ func newKernel(t testing.TB) *kernel {
 	k.windows = [bases]uint64{low: lowWindow, scratch: tracee.Scratch}
 	root := rig.Root
 	for _, set := range []struct {
-		what  string
-		errno error
+		what string
+		err  error
 	}{
 		{"drop capabilities", root.DropCapabilities()},
 		{"lower RLIMIT_MEMLOCK", root.Limit(rlimitMemlock, hardMemlock, hardMemlock)},
 	} {
-		if set.errno != sys.Errno(0) {
-			t.Fatalf("%s: %v", set.what, set.errno)
+		if set.err != nil {
+			t.Fatalf("%s: %v", set.what, set.err)
 		}
 	}
 	testenv.Need(t, testenv.Feature{Name: "mremap of several areas, and the rest of what the engine learned from", Since: "6.18", Probe: k.movesSeveral})
@@ -98,14 +98,12 @@ func (k *kernel) movesSeveral() error {
 	root, addr := k.rig.Root, k.windows[low]
 	defer root.Syscall(tracee.SysMunmap, addr, 4*page)
 	for i, prot := range []uint64{protRead, protRead | protWrite} {
-		if _, errno := root.Syscall(tracee.SysMmap, addr+uint64(i)*page, page, prot, mapPrivate|mapAnonymous|mapFixed, ^uint64(0), 0); errno != 0 {
-			return errno
+		if _, err := root.Syscall(tracee.SysMmap, addr+uint64(i)*page, page, prot, mapPrivate|mapAnonymous|mapFixed, ^uint64(0), 0); err != nil {
+			return err
 		}
 	}
-	if _, errno := root.Syscall(tracee.SysMremap, addr, 2*page, 2*page, remapMayMove|remapFixed, addr+2*page); errno != 0 {
-		return errno
-	}
-	return nil
+	_, err := root.Syscall(tracee.SysMremap, addr, 2*page, 2*page, remapMayMove|remapFixed, addr+2*page)
+	return err
 }
 
 func limitless() error {
@@ -121,9 +119,9 @@ func limitless() error {
 // ends.
 func (k *kernel) findHigh(t testing.TB) {
 	root := k.rig.Root
-	addr, errno := root.Syscall(tracee.SysMmap, 0, page, protRead, mapPrivate|mapAnonymous, ^uint64(0), 0)
-	if errno != 0 {
-		t.Fatal(errno)
+	addr, err := root.Syscall(tracee.SysMmap, 0, page, protRead, mapPrivate|mapAnonymous, ^uint64(0), 0)
+	if err != nil {
+		t.Fatal(err)
 	}
 	root.Syscall(tracee.SysMunmap, addr, page)
 	k.windows[high] = addr + page - windowPages*page
@@ -134,10 +132,14 @@ func (k *kernel) findInodes(t testing.TB) {
 	root := k.rig.Root
 	for object := range objects {
 		fd := uint64(firstFd + fileOf(object, readWrite))
-		if _, errno := root.Syscall(tracee.SysMmap, k.windows[low], page, protRead, mapShared|mapFixed, fd, 0); errno != 0 {
-			t.Fatal(errno)
+		if _, err := root.Syscall(tracee.SysMmap, k.windows[low], page, protRead, mapShared|mapFixed, fd, 0); err != nil {
+			t.Fatal(err)
 		}
-		for _, a := range root.Areas() {
+		areas, err := root.Areas()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range areas {
 			if a.Start == k.windows[low] {
 				k.inodes[inode{a.Device, a.Inode}] = object
 			}
@@ -193,10 +195,8 @@ func (k *kernel) reset(content [objects][]byte) {
 		_, err := f.WriteAt(content[object], 0)
 		k.must(err)
 	}
-	first, errno := k.rig.Root.Fork()
-	if errno != 0 {
-		k.must(errno)
-	}
+	first, err := k.rig.Root.Fork()
+	k.must(err)
 	k.processes = append(k.processes, first)
 }
 
@@ -209,7 +209,7 @@ func (k *kernel) must(err error) {
 
 func (k *kernel) end(proc int) {
 	if p := k.processes[proc]; p != nil {
-		p.Exit()
+		k.must(p.Exit())
 		k.processes[proc] = nil
 	}
 }
@@ -223,8 +223,8 @@ func (k *kernel) do(proc int, s step) result {
 		fd = uint64(firstFd + s.file)
 	}
 	call := func(number uint64, args ...uint64) result {
-		value, errno := p.Syscall(number, args...)
-		return result{value: value, errno: int(errno)}
+		value, err := p.Syscall(number, args...)
+		return result{value: value, errno: k.errno(err)}
 	}
 	switch s.call {
 	case "mmap":
@@ -267,15 +267,15 @@ func (k *kernel) do(proc int, s step) result {
 	case "fsync":
 		return call(tracee.SysFsync, fd)
 	case "memlock":
-		return result{errno: int(p.Limit(rlimitMemlock, s.more, hardMemlock))}
+		return result{errno: k.errno(p.Limit(rlimitMemlock, s.more, hardMemlock))}
 	case "as":
-		return result{errno: int(p.Limit(rlimitAS, s.more, unlimited))}
+		return result{errno: k.errno(p.Limit(rlimitAS, s.more, unlimited))}
 	case "data":
-		return result{errno: int(p.Limit(rlimitData, s.more, unlimited))}
+		return result{errno: k.errno(p.Limit(rlimitData, s.more, unlimited))}
 	case "fork":
-		child, errno := p.Fork()
-		if errno != 0 {
-			return result{errno: int(errno)}
+		child, err := p.Fork()
+		if err != nil {
+			return result{errno: k.errno(err)}
 		}
 		k.processes = append(k.processes, child)
 		return result{value: uint64(len(k.processes) - 1)}
@@ -284,24 +284,36 @@ func (k *kernel) do(proc int, s step) result {
 		return result{}
 	case "load":
 		value, f := p.Load(addr, int(s.size))
-		return result{value: value, fault: faultOf(f)}
+		return result{value: value, fault: k.fault(f)}
 	case "store":
-		return result{fault: faultOf(p.Store(addr, int(s.size), s.more))}
+		return result{fault: k.fault(p.Store(addr, int(s.size), s.more))}
 	case "peek":
 		k.buf = sized(k.buf, int(s.size))
 		n, f := p.Peek(k.buf[:s.size], addr)
-		return result{value: uint64(n), bytes: string(k.buf[:n]), fault: faultOf(f)}
+		return result{value: uint64(n), bytes: string(k.buf[:n]), fault: k.fault(f)}
 	case "poke":
 		k.buf = sized(k.buf, int(s.size))
 		fill(k.buf[:s.size], s.more)
 		n, f := p.Poke(addr, k.buf[:s.size])
-		return result{value: uint64(n), fault: faultOf(f)}
+		return result{value: uint64(n), fault: k.fault(f)}
 	}
 	panic("no call " + s.call)
 }
 
-func faultOf(f *tracee.Fault) fault {
-	if f == nil {
+// errno is what a system call was answered.
+func (k *kernel) errno(err error) int {
+	errno, ok := err.(sys.Errno)
+	if !ok {
+		k.must(err)
+	}
+	return int(errno)
+}
+
+// fault is what an access was answered.
+func (k *kernel) fault(err error) fault {
+	f, ok := err.(*tracee.Fault)
+	if !ok {
+		k.must(err)
 		return fault{}
 	}
 	return fault{int(f.Signal), f.Code, f.Addr}
@@ -327,7 +339,9 @@ func sized(b []byte, n int) []byte {
 
 func (k *kernel) areas(proc int) []area {
 	var all []area
-	for _, a := range k.processes[proc].Areas() {
+	list, err := k.processes[proc].Areas()
+	k.must(err)
+	for _, a := range list {
 		if a.Start == tracee.Code || a.Start == tracee.Scratch || a.Path == "[vsyscall]" {
 			continue
 		}
@@ -342,10 +356,16 @@ func (k *kernel) areas(proc int) []area {
 	return all
 }
 
-func (k *kernel) locked(proc int) int { return k.processes[proc].Locked() }
+func (k *kernel) locked(proc int) int {
+	n, err := k.processes[proc].Locked()
+	k.must(err)
+	return n
+}
 
 func (k *kernel) pages(dst []pageState, proc int, addr uint64, n int) []pageState {
-	k.ptes = k.processes[proc].Pages(k.ptes[:0], addr, n)
+	var err error
+	k.ptes, err = k.processes[proc].Pages(k.ptes[:0], addr, n)
+	k.must(err)
 	for _, e := range k.ptes {
 		switch {
 		case e.Private():

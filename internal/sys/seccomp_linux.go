@@ -8,7 +8,7 @@ import (
 )
 
 // RefuseRareCalls has the kernel answer EPERM, in this process from now on, to
-// the calls that sandboxes tend to forbid: userfaultfd, cachestat, mincore, preadv2, and
+// the calls that sandboxes tend to forbid: userfaultfd, cachestat, mincore, preadv2, ptrace, and
 // madvise with MADV_POPULATE_READ or MADV_POPULATE_WRITE (seccomp(2)). There is no way
 // back.
 func RefuseRareCalls() error {
@@ -23,9 +23,10 @@ func RefuseRareCalls() error {
 	// jt and jf are how many instructions to skip.
 	program := []unix.SockFilter{
 		{Code: load, K: number},
-		{Code: equal, K: unix.SYS_USERFAULTFD, Jt: 8},
-		{Code: equal, K: unix.SYS_CACHESTAT, Jt: 7},
-		{Code: equal, K: unix.SYS_MINCORE, Jt: 6},
+		{Code: equal, K: unix.SYS_USERFAULTFD, Jt: 9},
+		{Code: equal, K: unix.SYS_CACHESTAT, Jt: 8},
+		{Code: equal, K: unix.SYS_MINCORE, Jt: 7},
+		{Code: equal, K: unix.SYS_PTRACE, Jt: 6},
 		{Code: equal, K: unix.SYS_PREADV2, Jt: 5},
 		{Code: equal, K: unix.SYS_MADVISE, Jf: 3},
 		{Code: load, K: third},

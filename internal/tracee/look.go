@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // An Area is a line of /proc/PID/maps.
@@ -22,27 +24,49 @@ type Area struct {
 
 // Areas lists the areas of the process in the order of their addresses,
 // Code, Scratch and [vsyscall] among them.
-func (p *Process) Areas() []Area {
+func (p *Process) Areas() ([]Area, error) {
+	maps, err := p.read(&p.maps, "maps")
+	if err != nil {
+		return nil, err
+	}
 	var all []Area
-	for line := range strings.Lines(string(p.read(&p.maps, "maps"))) {
+	for line := range strings.Lines(string(maps)) {
 		word := strings.Fields(line)
+		if len(word) < 5 {
+			return nil, fmt.Errorf("a line of maps is %q", line)
+		}
 		start, end, _ := strings.Cut(word[0], "-")
 		a := Area{Perms: word[1], Device: word[3], Path: strings.Join(word[5:], " ")}
-		a.Start, a.End = p.number(start, 16), p.number(end, 16)
-		a.Offset, a.Inode = p.number(word[2], 16), p.number(word[4], 10)
+		for _, n := range []struct {
+			to   *uint64
+			from string
+			base int
+		}{{&a.Start, start, 16}, {&a.End, end, 16}, {&a.Offset, word[2], 16}, {&a.Inode, word[4], 10}} {
+			if *n.to, err = strconv.ParseUint(n.from, n.base, 64); err != nil {
+				return nil, err
+			}
+		}
 		all = append(all, a)
 	}
-	return all
+	if len(all) == 0 {
+		return nil, ErrGone // Code is always there
+	}
+	return all, nil
 }
 
 // Locked is VmLck of /proc/PID/status, in pages.
-func (p *Process) Locked() int {
-	_, rest, ok := bytes.Cut(p.read(&p.status, "status"), []byte("\nVmLck:"))
+func (p *Process) Locked() (int, error) {
+	status, err := p.read(&p.status, "status")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, ok := bytes.Cut(status, []byte("\nVmLck:"))
 	if !ok {
-		p.must("look at status", errors.New("it has no VmLck"))
+		return 0, ErrGone // it has no memory
 	}
 	rest, _, _ = bytes.Cut(bytes.TrimLeft(rest, " \t"), []byte(" "))
-	return int(p.number(string(rest), 10)) * 1024 / PageSize
+	kB, err := strconv.Atoi(string(rest))
+	return kB * 1024 / PageSize, err
 }
 
 // A PTE is what /proc/PID/pagemap tells of one page (pagemap.rst).
@@ -58,51 +82,68 @@ func (e PTE) FileOwned() bool { return e>>61&1 == 1 }
 // or in swap (bit 62), or the page of zeros.
 func (e PTE) Private() bool { return e>>62 != 0 && !e.FileOwned() }
 
+// Exclusive reports whether no other entry shows the frame (bit 56, since Linux
+// 4.2). It is exact for a private page of the usual size.
+func (e PTE) Exclusive() bool { return e>>56&1 == 1 }
+
 // Pages appends to dst the n pages from addr on.
-func (p *Process) Pages(dst []PTE, addr uint64, n int) []PTE {
+func (p *Process) Pages(dst []PTE, addr uint64, n int) ([]PTE, error) {
+	f, err := p.file(&p.pagemap, "pagemap")
+	if err != nil {
+		return dst, err
+	}
 	p.grow(8 * n)
-	_, err := p.file(&p.pagemap, "pagemap").ReadAt(p.buf[:8*n], int64(addr/PageSize*8))
-	p.must("look at pagemap", err)
+	if _, err := f.ReadAt(p.buf[:8*n], int64(addr/PageSize*8)); err != nil {
+		return dst, p.lost(err)
+	}
 	for i := range n {
 		dst = append(dst, PTE(binary.LittleEndian.Uint64(p.buf[8*i:])))
 	}
-	return dst
+	return dst, nil
 }
 
 // read gives the whole of a file of /proc, until the next read.
-func (p *Process) read(f **os.File, name string) []byte {
+func (p *Process) read(f **os.File, name string) ([]byte, error) {
+	from, err := p.file(f, name)
+	if err != nil {
+		return nil, err
+	}
 	p.grow(PageSize)
 	for n := 0; ; {
 		if n == len(p.buf) {
 			p.grow(2 * n)
 		}
-		got, err := p.file(f, name).ReadAt(p.buf[n:], int64(n))
+		got, err := from.ReadAt(p.buf[n:], int64(n))
 		n += got
 		if err == io.EOF {
-			return p.buf[:n]
+			return p.buf[:n], nil
+		} else if err != nil {
+			return nil, p.lost(err)
 		}
-		p.must("look at "+name, err)
 	}
 }
 
 // file opens the file at the first use.
-func (p *Process) file(f **os.File, name string) *os.File {
+func (p *Process) file(f **os.File, name string) (*os.File, error) {
 	if *f == nil {
 		var err error
-		*f, err = p.open(name)
-		p.must("look at "+name, err)
+		if *f, err = p.open(name); err != nil {
+			return nil, p.lost(err)
+		}
 	}
-	return *f
+	return *f, nil
+}
+
+// lost makes ErrGone of what /proc answers about a process that is not there.
+func (p *Process) lost(err error) error {
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) || errors.Is(err, io.EOF) {
+		return ErrGone
+	}
+	return fmt.Errorf("process %d: %w", p.pid, err)
 }
 
 func (p *Process) grow(n int) {
 	if len(p.buf) < n {
 		p.buf = append(p.buf, make([]byte, n-len(p.buf))...)
 	}
-}
-
-func (p *Process) number(s string, base int) uint64 {
-	n, err := strconv.ParseUint(s, base, 64)
-	p.must("look at it", err)
-	return n
 }

@@ -1,6 +1,7 @@
 package tracee
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
 	"syscall"
 
 	"github.com/memwright/mmap/internal/mem"
@@ -53,25 +55,31 @@ type Rig struct {
 	Root *Process // the first process
 
 	exe     string
-	scratch []byte // the page at Scratch
-	live    map[int]*Process
+	scratch []byte    // the page at Scratch
 	regs    registers // reused by every step
 	info    [128]byte // a siginfo_t
+
+	live struct {
+		sync.Mutex
+		byPid   map[int]*Process // those not yet waited for to their end
+		stopped bool             // none is to live any more
+	}
 }
 
 // A Process is stopped, except while one of its methods runs.
 type Process struct {
 	rig     *Rig
 	pid     int
-	base    registers // of an instruction about to run, before its arguments
+	handle  *os.Process // to kill it by: its number may be another's by then
+	base    registers   // of an instruction about to run, before its arguments
 	maps    *os.File
 	status  *os.File
 	pagemap *os.File
 	buf     []byte
 }
 
-// Start writes the executable to dir and starts it with files as descriptors
-// 3, 4 and so on.
+// Start writes the executable to dir, which must let programs run, and starts it
+// with files as descriptors 3, 4 and so on.
 func Start(dir string, files ...*os.File) (*Rig, error) {
 	attr, err := sys.Traced()
 	if err != nil {
@@ -80,7 +88,8 @@ func Start(dir string, files ...*os.File) (*Rig, error) {
 	if runtime.GOARCH != "amd64" {
 		return nil, sys.Unsupported("the tracee's instructions")
 	}
-	rig := &Rig{exe: filepath.Join(dir, "tracee"), live: map[int]*Process{}}
+	rig := &Rig{exe: filepath.Join(dir, "tracee")}
+	rig.live.byPid = map[int]*Process{}
 	if err := writeExecutable(rig.exe); err != nil {
 		return nil, err
 	}
@@ -100,16 +109,31 @@ func Start(dir string, files ...*os.File) (*Rig, error) {
 	})
 	if err != nil {
 		rig.Close()
-		return nil, err
+		return nil, fmt.Errorf("start a process to trace: %w%s", err, whoRefuses(err))
 	}
-	pid := p.Pid
-	p.Release() // waited for by number: its handle would be one more descriptor
-	rig.Root = rig.adopt(pid)
+	rig.Root = rig.adopt(p)
 	if err := rig.Root.prepare(3 + len(files)); err != nil {
 		rig.Close()
-		return nil, err
+		return nil, fmt.Errorf("trace a process: %w%s", err, whoRefuses(err))
 	}
 	return rig, nil
+}
+
+// whoRefuses names what may have answered so, where it can be found out.
+func whoRefuses(err error) string {
+	switch {
+	case errors.Is(err, sys.EACCES):
+		return " (is its directory mounted noexec?)"
+	case !errors.Is(err, sys.EPERM):
+		return ""
+	}
+	if scope, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope"); err == nil && string(scope) >= "2" {
+		return " (kernel.yama.ptrace_scope is " + string(scope[:1]) + ")"
+	}
+	if status, err := os.ReadFile("/proc/thread-self/status"); err == nil && bytes.Contains(status, []byte("\nSeccomp:\t2")) {
+		return " (a seccomp filter, as containers have, may refuse ptrace)"
+	}
+	return ""
 }
 
 // writeExecutable keeps others from forking meanwhile: a child that holds the
@@ -140,10 +164,26 @@ func (r *Rig) makeScratch() (*os.File, error) {
 }
 
 // adopt takes in a process whose first stop is still to come.
-func (r *Rig) adopt(pid int) *Process {
-	p := &Process{rig: r, pid: pid}
-	r.live[pid] = p
+func (r *Rig) adopt(handle *os.Process) *Process {
+	p := &Process{rig: r, pid: handle.Pid, handle: handle}
+	r.live.Lock()
+	defer r.live.Unlock()
+	r.live.byPid[p.pid] = p
+	if r.live.stopped {
+		handle.Kill()
+	}
 	return p
+}
+
+// Stop kills every process. It may be called from any goroutine: a method that
+// waits for a process answers ErrGone, and so does every later one.
+func (r *Rig) Stop() {
+	r.live.Lock()
+	defer r.live.Unlock()
+	r.live.stopped = true
+	for _, p := range r.live.byPid {
+		p.handle.Kill()
+	}
 }
 
 // prepare brings a new executable to where Start's promises hold.
@@ -171,18 +211,22 @@ func (p *Process) prepare(scratchFd int) error {
 			return err
 		}
 	}
-	for _, a := range p.Areas() {
+	areas, err := p.Areas()
+	if err != nil {
+		return err
+	}
+	for _, a := range areas {
 		if a.Start != Code && a.Path != "[vsyscall]" { // which is no area, and the same everywhere
-			if _, errno := p.Syscall(SysMunmap, a.Start, a.End-a.Start); errno != 0 {
-				return fmt.Errorf("unmap %s: %w", a.Path, errno)
+			if _, err := p.Syscall(SysMunmap, a.Start, a.End-a.Start); err != nil {
+				return fmt.Errorf("unmap %s: %w", a.Path, err)
 			}
 		}
 	}
-	if _, errno := p.Syscall(SysMmap, Scratch, PageSize, 3, 0x11, uint64(scratchFd), 0); errno != 0 { // readable and writable; MAP_SHARED, MAP_FIXED
-		return fmt.Errorf("map the scratch page: %w", errno)
+	if _, err := p.Syscall(SysMmap, Scratch, PageSize, 3, 0x11, uint64(scratchFd), 0); err != nil { // readable and writable; MAP_SHARED, MAP_FIXED
+		return fmt.Errorf("map the scratch page: %w", err)
 	}
-	p.Syscall(SysClose, uint64(scratchFd))
-	return nil
+	_, err = p.Syscall(SysClose, uint64(scratchFd))
+	return err
 }
 
 // Pid is the process's number.
@@ -197,7 +241,8 @@ func (r *Rig) Scratch() []byte { return r.scratch }
 // Close kills every process and gives back what Start took. The Rig is of no
 // use then.
 func (r *Rig) Close() {
-	for _, p := range r.live {
+	r.Stop()
+	for _, p := range r.live.byPid { // which nobody else changes
 		p.Kill()
 	}
 	sys.Munmap(mem.AddrOf(r.scratch), PageSize)
@@ -206,10 +251,7 @@ func (r *Rig) Close() {
 
 // Kill ends the process as SIGKILL does.
 func (p *Process) Kill() {
-	if kill, err := os.FindProcess(p.pid); err == nil {
-		kill.Kill()
-		kill.Release()
-	}
+	p.handle.Kill()
 	for {
 		status, err := sys.WaitTraced(p.pid)
 		if err != nil || ended(status) {
@@ -219,8 +261,12 @@ func (p *Process) Kill() {
 	p.gone()
 }
 
+// gone forgets a process that was waited for to its end.
 func (p *Process) gone() {
-	delete(p.rig.live, p.pid)
+	p.rig.live.Lock()
+	defer p.rig.live.Unlock()
+	delete(p.rig.live.byPid, p.pid)
+	p.handle.Release()
 	for _, f := range []*os.File{p.maps, p.status, p.pagemap} {
 		if f != nil {
 			f.Close()
@@ -233,46 +279,43 @@ func stopSignal(status uint32) syscall.Signal          { return syscall.Signal(s
 func stoppedBy(status uint32, sig syscall.Signal) bool { return status == uint32(sig)<<8|0x7f }
 func ended(status uint32) bool                         { return !stopped(status) && status != 0xffff }
 
-// errGone is how a step ends that ended the process.
-var errGone = errors.New("the process has ended")
+// ErrGone is how every call ends once the process has.
+var ErrGone = errors.New("the process has ended")
 
 // run lets the process run from e.start, with what set puts into the registers,
-// until it stops behind the instruction or at a fault of it. The registers are
-// read back into rig.regs.
-func (p *Process) run(e entry, set func(r *registers)) (*Fault, error) {
+// until it stops behind the instruction, or at a fault of it: then the error is
+// a *Fault. The registers are read back into rig.regs.
+func (p *Process) run(e entry, set func(r *registers)) error {
 	r := &p.rig.regs
 	*r = p.base
 	r.set(regRip, e.start)
 	set(r)
-	if err := sys.PtraceCopy(ptraceSetRegs, p.pid, r[:]); err != nil {
-		return nil, err
+	if err := p.request(ptraceSetRegs, r[:]); err != nil {
+		return err
 	}
 	for {
 		status, err := p.resume()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		switch {
-		case ended(status):
-			return nil, errGone
-		case status>>16 == eventFork:
+		if status>>16 == eventFork {
 			if err := p.adoptChild(); err != nil {
-				return nil, err
+				return err
 			}
 			continue
 		}
 		switch stopSignal(status) {
 		case syscall.SIGTRAP:
-			if err := sys.PtraceCopy(ptraceGetRegs, p.pid, r[:]); err != nil {
-				return nil, err
+			if err := p.request(ptraceGetRegs, r[:]); err != nil {
+				return err
 			}
 			if r.get(regRip) != e.end {
-				return nil, fmt.Errorf("stopped at %#x instead of %#x", r.get(regRip), e.end)
+				return fmt.Errorf("stopped at %#x instead of %#x", r.get(regRip), e.end)
 			}
-			return nil, nil
+			return nil
 		case syscall.SIGSEGV, syscall.SIGBUS:
-			if err := sys.PtraceCopy(ptraceGetRegs, p.pid, r[:]); err != nil {
-				return nil, err
+			if err := p.request(ptraceGetRegs, r[:]); err != nil {
+				return err
 			}
 			return p.fault()
 		}
@@ -280,48 +323,73 @@ func (p *Process) run(e entry, set func(r *registers)) (*Fault, error) {
 	}
 }
 
+// resume lets the process run until its next stop.
 func (p *Process) resume() (status uint32, err error) {
 	if err := sys.Ptrace(ptraceCont, p.pid, 0, 0); err != nil {
-		return 0, err
+		return 0, p.reap(err)
 	}
-	return sys.WaitTraced(p.pid)
+	status, err = sys.WaitTraced(p.pid)
+	if err == nil && ended(status) {
+		p.gone()
+		return 0, ErrGone
+	}
+	return status, err
+}
+
+// request makes a request of ptrace that fills a buffer, or reads one.
+func (p *Process) request(request int, b []byte) error {
+	if err := sys.PtraceCopy(request, p.pid, b); err != nil {
+		return p.reap(err)
+	}
+	return nil
+}
+
+// reap waits for the end of a process that ptrace does not find any more: it
+// was killed while it was stopped.
+func (p *Process) reap(err error) error {
+	if err != syscall.ESRCH {
+		return err
+	}
+	p.rig.live.Lock()
+	_, there := p.rig.live.byPid[p.pid]
+	p.rig.live.Unlock()
+	if there {
+		p.Kill()
+	}
+	return ErrGone
 }
 
 // adoptChild waits for the first stop of the process that p has just forked.
 func (p *Process) adoptChild() error {
 	var pid [8]byte
-	if err := sys.PtraceCopy(ptraceGetEventMsg, p.pid, pid[:]); err != nil {
+	if err := p.request(ptraceGetEventMsg, pid[:]); err != nil {
 		return err
 	}
-	child := p.rig.adopt(int(binary.LittleEndian.Uint64(pid[:])))
-	status, err := sys.WaitTraced(child.pid)
+	handle, err := os.FindProcess(int(binary.LittleEndian.Uint64(pid[:])))
 	if err != nil {
 		return err
 	}
-	if !stopped(status) {
-		return fmt.Errorf("the child's first status is %#x", status)
-	}
+	child := p.rig.adopt(handle)
 	child.base = p.base
-	return nil
+	status, err := sys.WaitTraced(child.pid)
+	if err == nil && ended(status) {
+		child.gone()
+		return ErrGone
+	}
+	return err
 }
 
-func (p *Process) fault() (*Fault, error) {
+// fault is the signal at which the process has stopped.
+func (p *Process) fault() error {
 	b := p.rig.info[:]
-	if err := sys.PtraceCopy(ptraceGetSigInfo, p.pid, b); err != nil {
-		return nil, err
+	if err := p.request(ptraceGetSigInfo, b); err != nil {
+		return err
 	}
 	le := binary.LittleEndian
 	return &Fault{
 		Signal: syscall.Signal(le.Uint32(b[0:])),
 		Code:   int(int32(le.Uint32(b[8:]))),
 		Addr:   le.Uint64(b[16:]),
-	}, nil
-}
-
-// must panics where the rig itself failed.
-func (p *Process) must(what string, err error) {
-	if err != nil {
-		panic(fmt.Sprintf("tracee: %s in process %d: %v", what, p.pid, err))
 	}
 }
 

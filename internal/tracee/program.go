@@ -5,7 +5,7 @@ import "encoding/binary"
 // Where the two pages of a new process are. Code is a private, readable and
 // executable mapping of the first page of the executable, which [Process.Exe]
 // names; Scratch is a shared, readable and writable mapping of a memfd. Every
-// process of one Start sees the same Scratch page, and the test does too.
+// process of one Start sees the same Scratch page, and the caller does too.
 const (
 	Code    = 0x400000
 	Scratch = 0x500000

@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/memwright/mmap/internal/testenv"
 	. "github.com/memwright/mmap/internal/tracee"
@@ -39,6 +42,12 @@ func start(t *testing.T, files ...*os.File) *Rig {
 	return rig
 }
 
+// is tells whether an access was answered by that signal.
+func is(err error, want Fault) bool {
+	got, ok := err.(*Fault)
+	return ok && *got == want
+}
+
 func file(t *testing.T, content []byte) *os.File {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
@@ -54,15 +63,18 @@ func file(t *testing.T, content []byte) *os.File {
 
 func mapAt(t *testing.T, p *Process, addr uint64, pages int, prot, flags, fd uint64) {
 	t.Helper()
-	got, errno := p.Syscall(SysMmap, addr, uint64(pages*page), prot, flags|mapFixed, fd, 0)
-	if errno != 0 || got != addr {
-		t.Fatalf("mmap at %#x answered %#x, %v", addr, got, errno)
+	got, err := p.Syscall(SysMmap, addr, uint64(pages*page), prot, flags|mapFixed, fd, 0)
+	if err != nil || got != addr {
+		t.Fatalf("mmap at %#x answered %#x, %v", addr, got, err)
 	}
 }
 
 func TestNewProcessHasTwoPages(t *testing.T) {
 	rig := start(t)
-	areas := rig.Root.Areas()
+	areas, err := rig.Root.Areas()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(areas) == 3 && areas[2].Path == "[vsyscall]" { // an area of no process, shown in all
 		areas = areas[:2]
 	}
@@ -76,25 +88,25 @@ func TestNewProcessHasTwoPages(t *testing.T) {
 	if scratch.Start != Scratch || scratch.End != Scratch+page || scratch.Perms != "rw-s" {
 		t.Errorf("the scratch page is %v", scratch)
 	}
-	if n := rig.Root.Locked(); n != 0 {
-		t.Errorf("%d pages are locked", n)
+	if n, err := rig.Root.Locked(); n != 0 || err != nil {
+		t.Errorf("%d pages are locked, %v", n, err)
 	}
 }
 
 func TestSystemCallsAnswerAsTheKernelDoes(t *testing.T) {
 	p := start(t).Root
-	if got, errno := p.Syscall(SysMmap, window, page, protRead, anonymous, noFile, 0); got != window || errno != 0 {
-		t.Errorf("mmap answered %#x, %v", got, errno)
+	if got, err := p.Syscall(SysMmap, window, page, protRead, anonymous, noFile, 0); got != window || err != nil {
+		t.Errorf("mmap answered %#x, %v", got, err)
 	}
-	if _, errno := p.Syscall(SysMmap, window, 0, protRead, anonymous, noFile, 0); errno != syscall.EINVAL {
-		t.Errorf("mmap of nothing answered %v", errno)
+	if _, err := p.Syscall(SysMmap, window, 0, protRead, anonymous, noFile, 0); err != syscall.EINVAL {
+		t.Errorf("mmap of nothing answered %v", err)
 	}
-	if _, errno := p.Syscall(SysMlock, 2*window, page); errno != syscall.ENOMEM {
-		t.Errorf("mlock of nothing mapped answered %v", errno)
+	if _, err := p.Syscall(SysMlock, 2*window, page); err != syscall.ENOMEM {
+		t.Errorf("mlock of nothing mapped answered %v", err)
 	}
 	high := uint64(1)<<47 - 2*page // an address is no errno
-	if got, errno := p.Syscall(SysMmap, high, page, protRead, anonymous, noFile, 0); got != high || errno != 0 {
-		t.Errorf("mmap at the last page answered %#x, %v", got, errno)
+	if got, err := p.Syscall(SysMmap, high, page, protRead, anonymous, noFile, 0); got != high || err != nil {
+		t.Errorf("mmap at the last page answered %#x, %v", got, err)
 	}
 }
 
@@ -122,14 +134,14 @@ func TestFaultsCarryTheirSignalCodeAndAddress(t *testing.T) {
 	mapAt(t, p, noAccess, 1, 0, anonymous, noFile)
 	mapAt(t, p, readOnly, 1, protRead, anonymous, noFile)
 	mapAt(t, p, pastEnd, 3, protRead|protWrite, mapShared, 3)
-	load := func(addr uint64, width int) *Fault { _, fault := p.Load(addr, width); return fault }
-	store := func(addr uint64, width int) *Fault { return p.Store(addr, width, 0) }
+	load := func(addr uint64, width int) error { _, fault := p.Load(addr, width); return fault }
+	store := func(addr uint64, width int) error { return p.Store(addr, width, 0) }
 	for _, row := range []struct {
 		name   string
-		access func(addr uint64, width int) *Fault
+		access func(addr uint64, width int) error
 		addr   uint64
 		width  int
-		want   *Fault
+		want   error
 	}{
 		{"a load where nothing is mapped", load, none + 7, 1, &Fault{segmentFault, noArea, none + 7}},
 		{"a store where nothing is mapped", store, none, 8, &Fault{segmentFault, noArea, none}},
@@ -156,7 +168,7 @@ func TestCopiesStopAtTheByteThatFaults(t *testing.T) {
 	p := rig.Root
 	mapAt(t, p, window, 1, protRead|protWrite, anonymous, noFile)
 	src := bytes.Repeat([]byte("abcdefg"), 10)
-	if n, fault := p.Poke(window+page-30, src); n != 30 || *fault != (Fault{segmentFault, noArea, window + page}) {
+	if n, fault := p.Poke(window+page-30, src); n != 30 || !is(fault, Fault{segmentFault, noArea, window + page}) {
 		t.Errorf("poked %d bytes of 30, %v", n, fault)
 	}
 	if n, fault := p.Poke(window+9, src); n != len(src) || fault != nil {
@@ -170,7 +182,7 @@ func TestCopiesStopAtTheByteThatFaults(t *testing.T) {
 	if n, fault := p.Peek(dst, window+page-30); n != 30 || fault == nil || !bytes.Equal(dst[:n], src[:n]) {
 		t.Errorf("peeked %d bytes of 30, %v: %q", n, fault, dst)
 	}
-	if n, fault := p.Peek(dst, 2*window); n != 0 || *fault != (Fault{segmentFault, noArea, 2 * window}) {
+	if n, fault := p.Peek(dst, 2*window); n != 0 || !is(fault, Fault{segmentFault, noArea, 2 * window}) {
 		t.Errorf("peeked %d bytes of nothing, %v", n, fault)
 	}
 }
@@ -181,13 +193,13 @@ func TestForkCopiesTheAddressSpace(t *testing.T) {
 	mapAt(t, p, window, 1, protRead|protWrite, anonymous, noFile)
 	mapAt(t, p, shared, 1, protRead|protWrite, mapShared, 3)
 	p.Store(window, 1, 1)
-	child, errno := p.Fork()
-	if errno != 0 {
-		t.Fatal(errno)
+	child, err := p.Fork()
+	if err != nil {
+		t.Fatal(err)
 	}
-	grandchild, errno := child.Fork()
-	if errno != 0 {
-		t.Fatal(errno)
+	grandchild, err := child.Fork()
+	if err != nil {
+		t.Fatal(err)
 	}
 	p.Store(window, 1, 2)
 	child.Store(window, 1, 3)
@@ -211,24 +223,117 @@ func TestForkCopiesTheAddressSpace(t *testing.T) {
 
 func TestEndedProcessesAreGone(t *testing.T) {
 	rig := start(t)
-	child, _ := rig.Root.Fork()
-	killed, _ := rig.Root.Fork()
-	child.Exit()
+	fork := func() *Process {
+		p, err := rig.Root.Fork()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	exited, killed, murdered := fork(), fork(), fork()
+	for _, p := range []*Process{exited, killed} { // whose files of /proc are open
+		p.Areas()
+		p.Locked()
+		p.Pages(nil, Code, 1)
+	}
+	if err := exited.Exit(); err != nil {
+		t.Error(err)
+	}
 	killed.Kill()
-	for _, p := range []*Process{child, killed} {
+	kill(t, murdered)
+	for _, p := range []*Process{exited, killed, murdered} {
+		_, call := p.Syscall(SysMunlockall)
+		_, load := p.Load(Code, 1)
+		_, peek := p.Peek(make([]byte, 1), Code)
+		_, fork := p.Fork()
+		_, areas := p.Areas()
+		_, locked := p.Locked()
+		_, pages := p.Pages(nil, Code, 1)
+		for i, err := range []error{call, load, peek, fork, areas, locked, pages} {
+			if !errors.Is(err, ErrGone) && !errors.Is(err, os.ErrClosed) {
+				t.Errorf("call %d of an ended process answers %v", i, err)
+			}
+		}
 		if _, err := os.Stat(fmt.Sprint("/proc/", p.Pid())); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("process %d is still there: %v", p.Pid(), err)
 		}
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("an ended process still makes system calls")
-				}
-			}()
-			p.Syscall(SysMunlockall)
-		}()
+	}
+	if _, err := rig.Root.Syscall(SysMunlockall); err != nil {
+		t.Errorf("their parent answers %v", err)
 	}
 }
+
+// kill kills a process as a stranger does.
+func kill(t *testing.T, p *Process) {
+	t.Helper()
+	other, err := os.FindProcess(p.Pid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Release()
+	if err := other.Kill(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStopEndsACallThatBlocks has a process read from a pipe into which nobody
+// writes.
+func TestStopEndsACallThatBlocks(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	rig := start(t, r)
+	child, err := rig.Root.Fork()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocked := fmt.Sprintf("/proc/%d/syscall", child.Pid()) // starts with the number of a call that blocks
+	var stopping sync.WaitGroup
+	stopping.Go(func() {
+		for {
+			if b, err := os.ReadFile(blocked); err != nil || bytes.HasPrefix(b, []byte("0 0x3 ")) {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		rig.Stop()
+	})
+	if n, err := child.Syscall(SysRead, 3, Scratch, 1); err != ErrGone {
+		t.Errorf("the read answered %d, %v", n, err)
+	}
+	stopping.Wait()
+	if _, err := rig.Root.Syscall(SysMunlockall); err != ErrGone {
+		t.Errorf("after Stop a call answered %v", err)
+	}
+}
+
+// TestStartTellsWhoRefuses starts where a filter refuses ptrace.
+func TestStartTellsWhoRefuses(t *testing.T) {
+	start(t)
+	got := testenv.Child{Name: "tracee.refused", Env: []string{"DIR=" + t.TempDir()}}.Run(t)
+	if got.Code == 3 {
+		testenv.Skip(t, "needs seccomp: "+got.Stdout)
+	}
+	if got.Code != 0 {
+		t.Errorf("exit code %d: %s%s", got.Code, got.Stdout, got.Stderr)
+	}
+}
+
+var _ = testenv.Register("tracee.refused", func() {
+	if err := testenv.RefuseRareCalls(); err != nil {
+		fmt.Print(err)
+		os.Exit(3)
+	}
+	runtime.LockOSThread()
+	rig, err := Start(os.Getenv("DIR"))
+	if rig != nil || !errors.Is(err, syscall.EPERM) || !strings.Contains(err.Error(), "seccomp") {
+		fmt.Print(err)
+		os.Exit(1)
+	}
+})
 
 func TestSignalsFromOutsideAreDropped(t *testing.T) {
 	p := start(t).Root
@@ -240,32 +345,32 @@ func TestSignalsFromOutsideAreDropped(t *testing.T) {
 	if err := other.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if _, errno := p.Syscall(SysMunlockall); errno != 0 {
-		t.Errorf("munlockall answered %v", errno)
+	if _, err := p.Syscall(SysMunlockall); err != nil {
+		t.Errorf("munlockall answered %v", err)
 	}
 }
 
 func TestLimitsBindWithoutCapabilities(t *testing.T) {
 	const memlock = 8
 	p := start(t).Root
-	if errno := p.DropCapabilities(); errno != 0 {
-		t.Fatal(errno)
+	if err := p.DropCapabilities(); err != nil {
+		t.Fatal(err)
 	}
-	if errno := p.Limit(memlock, 2*page, 8*page); errno != 0 {
-		t.Fatal(errno)
+	if err := p.Limit(memlock, 2*page, 8*page); err != nil {
+		t.Fatal(err)
 	}
 	mapAt(t, p, window, 4, protRead|protWrite, anonymous, noFile)
-	if _, errno := p.Syscall(SysMlock, window, 2*page); errno != 0 {
-		t.Errorf("mlock up to the limit answered %v", errno)
+	if _, err := p.Syscall(SysMlock, window, 2*page); err != nil {
+		t.Errorf("mlock up to the limit answered %v", err)
 	}
-	if _, errno := p.Syscall(SysMlock, window, 3*page); errno != syscall.ENOMEM {
-		t.Errorf("mlock above the limit answered %v", errno)
+	if _, err := p.Syscall(SysMlock, window, 3*page); err != syscall.ENOMEM {
+		t.Errorf("mlock above the limit answered %v", err)
 	}
-	if n := p.Locked(); n != 2 {
-		t.Errorf("%d pages are locked", n)
+	if n, err := p.Locked(); n != 2 || err != nil {
+		t.Errorf("%d pages are locked, %v", n, err)
 	}
-	if errno := p.Limit(memlock, 9*page, 9*page); errno != syscall.EPERM {
-		t.Errorf("a limit raised above the hard one answered %v", errno)
+	if err := p.Limit(memlock, 9*page, 9*page); err != syscall.EPERM {
+		t.Errorf("a limit raised above the hard one answered %v", err)
 	}
 }
 
@@ -277,20 +382,54 @@ func TestLookingShowsAreasAndPages(t *testing.T) {
 	p.Load(window, 1)
 	p.Store(window+page, 1, 1)
 	p.Store(window+2*page, 1, 1)
-	pages := p.Pages(nil, window, 4)
+	pages, err := p.Pages(nil, window, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, want := range []struct{ present, private bool }{{true, false}, {true, true}, {true, true}, {false, false}} {
 		if pages[i].Present() != want.present || pages[i].Private() != want.private {
 			t.Errorf("page %d: present %v, private %v; want %v", i, pages[i].Present(), pages[i].Private(), want)
 		}
 	}
 	var found bool
-	for _, a := range p.Areas() {
+	areas, err := p.Areas()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range areas {
 		if a.Path == f.Name() {
 			found = a.Start == window && a.End == window+2*page && a.Perms == "rw-p" && a.Offset == 0 && a.Inode != 0
 		}
 	}
 	if !found {
-		t.Errorf("the file's area is not in %v", p.Areas())
+		t.Errorf("the file's area is not in %v", areas)
+	}
+}
+
+func TestAFrameOfTwoIsNotExclusive(t *testing.T) {
+	p := start(t).Root
+	mapAt(t, p, window, 1, protRead|protWrite, anonymous, noFile)
+	p.Store(window, 1, 1)
+	exclusive := func(p *Process) bool {
+		pages, err := p.Pages(nil, window, 1)
+		if err != nil || !pages[0].Private() {
+			t.Fatalf("%#x, %v", pages, err)
+		}
+		return pages[0].Exclusive()
+	}
+	if !exclusive(p) {
+		t.Error("a page of one process is not its own")
+	}
+	child, err := p.Fork()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exclusive(p) || exclusive(child) {
+		t.Error("after fork the frame is not shared")
+	}
+	child.Store(window, 1, 2)
+	if !exclusive(p) || !exclusive(child) {
+		t.Error("after a store the frames are not two")
 	}
 }
 
