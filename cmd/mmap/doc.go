@@ -8,5 +8,6 @@
 //	mmap shm ls|stat|top|gc|rm|bench
 //	                         look after memory that processes share
 //
-// It uses the module's public packages only.
+// It uses the module's public packages only, but for explain --kernel: package
+// kernel below it has processes that are not Go.
 package main

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/memwright/mmap/cmd/mmap/script"
@@ -69,11 +70,12 @@ each; a name and a colon before one says which process does it:
 evict(f, PAGE) and writeback(f) are what a kernel does when it likes; frames N,
 readahead N and faultaround N before everything else set the machine.
 
-With --kernel each step is done on this system's kernel as well, by a process for
-each of the script's, and told to agree or not: what it returned, its errno or
-signal, the areas, what is locked, the bytes. Fork can't be shown, since a Go
-program can't, nor what comes after; power cuts and what is a kernel's own choice
-can't either.
+With --kernel each step is done on this system's kernel as well (Linux on amd64),
+by a process for each of the script's, and told to agree or not: what it returned,
+its errno or signal, the areas, what is locked, which pages are a process's own
+and which of them another one has too, the bytes, the files. What a kernel may do
+either way is told as such. A power cut is not shown, but what is loaded after it.
+The exit status is 1 where something differs, and where ptrace is refused.
 
 Stories:
 ` + listStories(&console{lang: "en"}),
@@ -82,7 +84,8 @@ Stories:
   mmap explain stages --source > my.mmap   begin a script of your own ...
   mmap explain my.mmap                     ... and run it
   echo 'p1: load 4096' | mmap explain -    a script of one line
-  mmap explain private-file --kernel       and what this kernel does beside it
+  mmap explain --kernel                    and what this kernel does beside it
+  mmap explain --kernel power-cut | grep kernel
   mmap explain --html cow.html             a page with pictures for a browser
   mmap explain copies --lang zh            in Chinese
   mmap explain copies --json | jq '.steps[].copied'`,
@@ -102,7 +105,7 @@ Stories:
 			if len(args) > 0 {
 				name = args[0]
 			}
-			text, err := readScript(name, cmd.InOrStdin())
+			text, err := readScript(cmd.Context(), name, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
@@ -139,13 +142,30 @@ func listStories(c *console) string {
 // mostScript is the longest script in bytes that is read.
 const mostScript = 1 << 20
 
-// readScript finds a script: a story, standard input, or a file.
-func readScript(name string, in io.Reader) (string, error) {
-	for _, s := range storyNames {
-		if s == name {
-			return story(name), nil
-		}
+// readScript finds a script: a story, standard input, or a file. It waits no
+// longer than ctx for one that is typed, or comes from a pipe.
+func readScript(ctx context.Context, name string, in io.Reader) (string, error) {
+	if slices.Contains(storyNames, name) {
+		return story(name), nil
 	}
+	read := make(chan struct{})
+	var there string
+	var failed error
+	go func() {
+		defer close(read)
+		there, failed = readFile(name, in)
+	}()
+	select {
+	case <-read:
+		return there, failed
+	case <-ctx.Done():
+		return "", errInterrupted
+	}
+}
+
+var errInterrupted = errors.New("interrupted")
+
+func readFile(name string, in io.Reader) (string, error) {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
@@ -169,15 +189,13 @@ func readScript(name string, in io.Reader) (string, error) {
 func explain(ctx context.Context, c *console, s *script.Script, o explainOptions) (err error) {
 	out := watchOutput(c)
 	defer out.stop()
-	var kernel *kernelRun
-	if o.kernel {
-		if kernel, err = newKernelRun(ctx, c); err != nil {
-			return fmt.Errorf("--kernel: %w", err)
-		}
-		defer kernel.end()
-	}
 	if c.json && o.html != "" {
 		return errors.New("--json or --html, not both")
+	}
+	var beside *kernelRun
+	if o.kernel {
+		beside = newKernelRun(ctx, c, s)
+		defer beside.end()
 	}
 	page := newExplainHTML(c, s)
 	show := &explainText{console: c, cols: min(c.width(), mostColumns), steps: len(s.Steps)}
@@ -192,13 +210,13 @@ func explain(ctx context.Context, c *console, s *script.Script, o explainOptions
 			return err
 		}
 		var agrees *agreement
-		if kernel != nil {
-			a := kernel.step(m)
+		if beside != nil {
+			a := beside.step(m)
 			agrees = &a
 			count[a.Verdict]++
 		}
 		if ctx.Err() != nil {
-			return errors.New("interrupted")
+			return errInterrupted
 		}
 		switch {
 		case c.json:
@@ -220,10 +238,14 @@ func explain(ctx context.Context, c *console, s *script.Script, o explainOptions
 		if err = page.write(&b); err == nil {
 			err = os.WriteFile(o.html, b.Bytes(), 0o644)
 		}
-	case kernel != nil:
+	case beside != nil:
 		show.agreement(count)
 	}
-	if err == nil && count[stepDiffers] > 0 {
+	switch {
+	case err != nil || beside == nil:
+	case beside.refused != nil:
+		err = fmt.Errorf("--kernel: only the engine was shown: %w", beside.refused)
+	case count[stepDiffers] > 0:
 		err = errors.New("the kernel does something else than the engine")
 	}
 	return cmp.Or(out.err, err)

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -255,6 +257,23 @@ func TestExplainReadsStandardInput(t *testing.T) {
 	if err := root.Execute(); err != nil || !strings.Contains(c.out.(*bytes.Buffer).String(), "SIGSEGV at 1000") {
 		t.Errorf("%v: %s", err, c.out)
 	}
+}
+
+// TestExplainWaitsForNoScriptForEver interrupts it while a script is awaited.
+func TestExplainWaitsForNoScriptForEver(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	in, typed := io.Pipe()
+	root := newRoot(&console{out: new(bytes.Buffer), lang: "en"})
+	root.SetArgs([]string{"explain", "--lang", "en", "-"})
+	root.SetIn(in)
+	go func() {
+		io.WriteString(typed, "load 4096\n") // which is being read, then
+		interrupt()
+	}()
+	if err := root.ExecuteContext(ctx); err != errInterrupted {
+		t.Errorf("ended with %v", err)
+	}
+	typed.Close()
 }
 
 // TestExplainIsTheSameEachTime: nothing in it depends on the machine, the time,

@@ -14,6 +14,7 @@ type explainText struct {
 	cols   int
 	steps  int
 	number int
+	reason string            // that was told last
 	before []row             // those of the moment before
 	was    map[string]string // their texts by key
 }
@@ -53,6 +54,11 @@ func (e *explainText) step(m *script.Moment, a *agreement) {
 		e.lines("  ! ", s, e.coloured)
 	}
 	if a != nil {
+		if told := e.reason; a.Verdict == stepNotShown && told == a.Reason {
+			a = &agreement{stepNotShown, e.say("as above", "同上")}
+		} else {
+			e.reason = a.Reason
+		}
 		e.lines(paneIndent, e.onKernel(*a), e.bold)
 	}
 	fmt.Fprintln(e.out)
@@ -76,14 +82,16 @@ func (c *console) onKernel(a agreement) string {
 		return c.say("the kernel agrees", "内核与此一致")
 	case stepDiffers:
 		return c.say("THE KERNEL DIFFERS: ", "内核与此不同：") + a.Reason
+	case stepUndetermined:
+		return c.say("a kernel may do either: ", "内核可以这样，也可以那样：") + a.Reason
 	}
 	return c.say("not shown on the kernel: ", "内核上未展示：") + a.Reason
 }
 
 // agreement counts the verdicts.
 func (e *explainText) agreement(count map[stepVerdict]int) {
-	e.lines("", fmt.Sprintf(e.say("On the kernel: %d steps agree, %d differ, %d not shown.", "在内核上：%d 步一致，%d 步不同，%d 步未展示。"),
-		count[stepAgrees], count[stepDiffers], count[stepNotShown]), e.bold)
+	e.lines("", fmt.Sprintf(e.say("On the kernel: %d steps agree, %d differ, %d undetermined, %d not shown.", "在内核上：%d 步一致，%d 步不同，%d 步不确定，%d 步未展示。"),
+		count[stepAgrees], count[stepDiffers], count[stepUndetermined], count[stepNotShown]), e.bold)
 }
 
 func (e *explainText) block(b block) {

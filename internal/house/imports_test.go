@@ -39,6 +39,7 @@ var lattice = []row{
 	{pkg: "offheap", may: []string{".", "internal/sys", "internal/mem", "internal/page"}},
 	{pkg: "mmaptest/*", may: []string{"public", "mmaptest/*", "internal/sys"}, outside: true},
 	{pkg: "cmd/mmap/*", may: []string{"public", "cmd/mmap/*"}, outside: true},
+	{pkg: "cmd/mmap/kernel", may: []string{"public", "cmd/mmap/script", "internal/tracee"}},
 	{pkg: "examples/*", may: []string{"public"}},
 	{pkg: "bench/*", may: []string{"public"}, outside: true},
 	{pkg: "internal/testenv", may: []string{"public", "internal/sys"}, outside: true},

@@ -22,6 +22,7 @@ const (
 	SysClone      = 56
 	SysFsync      = 74
 	SysFtruncate  = 77
+	SysGetrlimit  = 97
 	SysCapget     = 125
 	SysCapset     = 126
 	SysMlock      = 149

@@ -59,6 +59,13 @@ type file struct {
 // mostAddresses is how many bytes the areas of a process may have.
 const mostAddresses = 1 << 30
 
+// Limits are those of a script's processes.
+func Limits() vmem.Limits {
+	l := vmem.New(vmem.Config{}).Spawn().Limits // as Linux starts one
+	l.AS = mostAddresses
+	return l
+}
+
 // mostVersions is how many versions of a page a power cut may find.
 const mostVersions = 8
 
@@ -88,7 +95,7 @@ func (w *world) do(s Step) error {
 	p := w.process(s.Process)
 	if p == nil {
 		p = &process{s.Process, w.machine.Spawn()}
-		p.Limits.AS = mostAddresses
+		p.Limits = Limits()
 		w.processes = append(w.processes, p)
 	}
 	switch s.Call {
@@ -323,6 +330,7 @@ func (w *world) fileCall(p *process, s Step) (Outcome, error) {
 // cut is a power cut: memory is gone, and of each page the disk has one of the
 // versions that it may have. The script goes on with the oldest.
 func (w *world) cut() error {
+	w.moment.Disks = map[string][]byte{}
 	for _, f := range w.files {
 		left := map[uint64][]Content{}
 		var oldest []byte
@@ -348,6 +356,7 @@ func (w *world) cut() error {
 			}
 		}
 		f.disk = newDisk(oldest)
+		w.moment.Disks[f.name] = oldest
 	}
 	w.begin()
 	return nil

@@ -8,7 +8,8 @@ type Moment struct {
 	At, To  vmem.Addr // what its addresses stand for, in their order
 	Outcome Outcome
 	Events  []Event
-	Crash   []Left // of a power cut
+	Crash   []Left            // of a power cut
+	Disks   map[string][]byte // of a power cut: what each file has after it
 	State   State
 }
 
