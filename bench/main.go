@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -113,7 +114,7 @@ func entries() []entry {
 			return &t, err
 		}
 	}
-	return append([]entry{
+	return slices.Concat([]entry{
 		{"mapname", false, quick(mapByName)},
 		{"mapopen", false, quick(mapOpenFile)},
 		{"read16", false, quick(read16)},
@@ -137,7 +138,7 @@ func entries() []entry {
 		{"evicted2", true, trials(func(dir string) (trial, error) { return lateness(dir, 2, true) })},
 		{"evicted1", true, trials(func(dir string) (trial, error) { return lateness(dir, 1, true) })},
 		{"written", true, trials(amplification)},
-	}, connections(trials)...)
+	}, connections(trials), stalls(trials))
 }
 
 func run(s settings) error {
