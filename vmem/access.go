@@ -4,8 +4,13 @@ import "encoding/binary"
 
 // Load reads the byte at a, as a processor does. The error is a [*Fault], or
 // ENOMEM where no frame could be had.
-func (p *Process) Load(a Addr) (byte, error) {
-	f, err := p.touch(a, load)
+func (p *Process) Load(a Addr) (byte, error) { return p.read(a, load) }
+
+// Fetch reads the byte at a as an instruction.
+func (p *Process) Fetch(a Addr) (byte, error) { return p.read(a, fetch) }
+
+func (p *Process) read(a Addr, how access) (byte, error) {
+	f, err := p.touch(a, how)
 	if err != nil {
 		return 0, err
 	}
@@ -23,15 +28,6 @@ func (p *Process) Store(a Addr, b byte) error {
 	return nil
 }
 
-// Fetch reads the byte at a as an instruction.
-func (p *Process) Fetch(a Addr) (byte, error) {
-	f, err := p.touch(a, fetch)
-	if err != nil {
-		return 0, err
-	}
-	return f.data[a&(PageSize-1)], nil
-}
-
 // A Word is a number that [LoadAt] and [StoreAt] can move, in the byte order
 // of amd64 and arm64: the lowest byte first.
 type Word interface {
@@ -41,8 +37,7 @@ type Word interface {
 // LoadAt reads a word. Where it crosses a page border both pages must be there.
 func LoadAt[T Word](p *Process, a Addr) (T, error) {
 	var w [8]byte
-	n := size[T]()
-	if _, err := p.copyPages(a, w[:n], load); err != nil {
+	if _, err := p.copyPages(a, w[:binary.Size(T(0))], load); err != nil {
 		return 0, err
 	}
 	return T(binary.LittleEndian.Uint64(w[:])), nil
@@ -52,7 +47,7 @@ func LoadAt[T Word](p *Process, a Addr) (T, error) {
 func StoreAt[T Word](p *Process, a Addr, v T) error {
 	var w [8]byte
 	binary.LittleEndian.PutUint64(w[:], uint64(v))
-	n := size[T]()
+	n := binary.Size(v)
 	if last := a + Addr(n) - 1; last.floor() != a.floor() {
 		// The processor looks at both pages before it writes to either.
 		first, err := p.touch(a, store)
@@ -67,15 +62,6 @@ func StoreAt[T Word](p *Process, a Addr, v T) error {
 	}
 	_, err := p.copyPages(a, w[:n], store)
 	return err
-}
-
-// size is how many bytes a word has.
-func size[T Word]() int {
-	n := 1
-	for T(1)<<(8*n) != 0 {
-		n *= 2
-	}
-	return n
 }
 
 // ReadAt reads len(b) bytes of the process's memory from the address off on, as

@@ -1,6 +1,7 @@
 package vmem
 
 import (
+	"cmp"
 	"io"
 	"slices"
 )
@@ -154,12 +155,7 @@ func (o *Object) resident(first, last uint64) []*frame {
 			found = append(found, f)
 		}
 	}
-	slices.SortFunc(found, func(a, b *frame) int {
-		if a.index < b.index {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(found, func(a, b *frame) int { return cmp.Compare(a.index, b.index) })
 	return found
 }
 
@@ -229,11 +225,11 @@ func (o *Object) resize(size int64) error {
 	if grows {
 		o.zeroBeforeGrowth()
 	} else {
-		o.cut(size, o.size)
+		o.cut(size, o.size, size)
 	}
 	if w, ok := o.store.(WritableStore); ok {
 		if err := w.Truncate(size); err != nil {
-			o.crash.punched() // it may have been done
+			o.crash.resized(o.size) // it may have been done
 			return &storeError{err}
 		}
 	}
@@ -270,7 +266,7 @@ func (o *Object) zeroTail() {
 // unmapBeyondEnd takes private copies of pages that are no more from those who
 // map them.
 func (o *Object) unmapBeyondEnd() {
-	for _, p := range o.m.byPID() {
+	for _, p := range o.m.processes {
 		for _, a := range p.areas {
 			if a.file != nil && a.file.object == o && a.pgoff+a.pages() > o.end() {
 				from := a.start + Addr(max(o.end(), a.pgoff)-a.pgoff)<<pageShift
@@ -283,8 +279,7 @@ func (o *Object) unmapBeyondEnd() {
 // punch makes zeros of the pages in [first, last), in memory, in every shared
 // mapping, and in the Store. Private copies stay.
 func (o *Object) punch(first, last uint64) error {
-	o.cut(int64(first)<<pageShift, min(int64(last)<<pageShift, o.size))
-	o.crash.punched()
+	o.cut(int64(first)<<pageShift, min(int64(last)<<pageShift, o.size), o.size)
 	for _, f := range o.resident(first, last) {
 		o.forget(f)
 	}

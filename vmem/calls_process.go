@@ -1,16 +1,13 @@
 package vmem
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // Fork returns a copy of the process. Areas are copied, pages are not: private
 // ones are shown by both, read-only, until one of them stores. Pages that any
 // fault finds again are left to faults, as Linux does. Locks are not inherited.
 func (p *Process) Fork() *Process {
 	p.m.call("fork")
-	child := p.m.newProcess()
+	child := p.m.Spawn()
 	child.Limits, child.IPCLock = p.Limits, p.IPCLock
 	for _, a := range p.areas {
 		if a.flags&vmDontCopy != 0 {
@@ -43,10 +40,5 @@ func (p *Process) Exit() {
 	p.m.call("exit")
 	p.drop(0, p.m.cfg.High)
 	p.space = space{}
-	delete(p.m.processes, p.pid)
-}
-
-// byPID returns the processes in the order of their birth.
-func (m *Machine) byPID() []*Process {
-	return slices.SortedFunc(maps.Values(m.processes), func(a, b *Process) int { return a.pid - b.pid })
+	p.m.processes = slices.DeleteFunc(p.m.processes, func(q *Process) bool { return q == p })
 }

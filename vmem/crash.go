@@ -1,6 +1,7 @@
 package vmem
 
 import (
+	"cmp"
 	"io"
 	"iter"
 	"maps"
@@ -13,26 +14,29 @@ import (
 // the Store may hold, of each page on its own, any version that the page had
 // since the last sync that covered it; torn, any mixture of their sectors.
 //
-// The size and the holes are one thing more, which happens in order: either
-// the cut came before a truncation or after it. A page that was cut off does
-// not come back when the file grows again.
+// What cuts bytes off, a truncation or a hole, happens in order: either the
+// power cut came before it or after. So there are eras between those. A page
+// that was cut off does not come back when the file grows again.
 
 // SectorSize is what a disk writes as a whole.
 const SectorSize = 512
 
 // A recorder keeps what a power cut may leave of an object.
 type recorder struct {
-	most  int                  // versions of a page
-	sizes []int64              // the size that is durable, and each one since
-	pages map[uint64][]version // those that changed since they were durable
-	doubt map[uint64]bool      // those whose writing failed, and that were not stored to since
+	most  int             // versions of a page
+	eras  []era           // the oldest is the durable one; all know the same pages
+	doubt map[uint64]bool // pages whose writing failed, and that were not stored to since
 }
 
-// A version is what a page held at some moment. The first is the durable one.
-type version struct {
-	data  []byte
-	since int // it is a truncation's: no version before it is left from sizes[since] on; 0: it is not
+// An era is what may be found between two cuts: one of the sizes, and of each
+// page that changed one of its versions, whichever.
+type era struct {
+	sizes []int64
+	pages map[uint64]*history // one with the era before where nothing was cut off
 }
+
+// A history is a page's versions, the durable one first.
+type history [][]byte
 
 // Record starts to keep the versions of the object's pages, for [Object.Crashes].
 // What the Store holds now counts as durable. Of each page the durable version
@@ -42,20 +46,35 @@ func (o *Object) Record(most int) error {
 	if o.store == nil {
 		return EINVAL
 	}
-	r := &recorder{most: max(most, 2), sizes: []int64{o.size}, pages: map[uint64][]version{}, doubt: map[uint64]bool{}}
-	o.crash = r
+	now := era{[]int64{o.size}, map[uint64]*history{}}
+	o.crash = &recorder{max(most, 2), []era{now}, map[uint64]bool{}}
 	for _, f := range o.resident(0, o.end()) {
 		if f.state == StateDirty {
-			r.pages[f.index] = []version{{data: o.stored(f.index)}, {data: o.snapshot(f)}}
+			now.pages[f.index] = &history{o.stored(f.index), o.snapshot(f)}
 		}
 	}
 	return nil
 }
 
-// before keeps a page as it is, if it was durable until now.
+func (r *recorder) now() *era { return &r.eras[len(r.eras)-1] }
+
+// history is a page's; it begins, if the page was durable until now, with what
+// it held.
+func (r *recorder) history(index uint64, held func() []byte) *history {
+	h := r.now().pages[index]
+	if h == nil {
+		h = &history{held()}
+		for _, e := range r.eras {
+			e.pages[index] = h
+		}
+	}
+	return h
+}
+
+// before is told of each store to a page, so that it is kept as it was.
 func (o *Object) before(f *frame) {
-	if o != nil && o.crash != nil && o.crash.pages[f.index] == nil {
-		o.crash.pages[f.index] = []version{{data: o.snapshot(f)}}
+	if o != nil && o.crash != nil {
+		o.crash.history(f.index, func() []byte { return o.snapshot(f) })
 	}
 }
 
@@ -64,18 +83,11 @@ func (o *Object) after(f *frame) {
 	if o == nil || o.crash == nil {
 		return
 	}
-	r := o.crash
-	delete(r.doubt, f.index)
-	kept := append(r.pages[f.index], version{data: o.snapshot(f)})
-	if len(kept) > r.most {
-		for i := 1; i < len(kept); i++ { // the oldest that means nothing else
-			if kept[i].since == 0 {
-				kept = slices.Delete(kept, i, i+1)
-				break
-			}
-		}
+	h := o.crash.now().pages[f.index]
+	if *h = append(*h, o.snapshot(f)); len(*h) > o.crash.most {
+		*h = slices.Delete(*h, 1, 2)
 	}
-	r.pages[f.index] = kept
+	delete(o.crash.doubt, f.index)
 }
 
 // snapshot is a page as the Store would get it.
@@ -83,47 +95,6 @@ func (o *Object) snapshot(f *frame) []byte {
 	data := slices.Clone(f.data[:])
 	clear(data[max(0, min(o.size-f.off(), PageSize)):])
 	return data
-}
-
-// resized keeps a new size. What lies beyond it was kept by cut before.
-func (r *recorder) resized(size int64) {
-	if r != nil && r.sizes[len(r.sizes)-1] != size {
-		r.sizes = append(r.sizes, size)
-	}
-}
-
-// punched is a moment that a hole divides into before and after.
-func (r *recorder) punched() {
-	if r != nil {
-		r.sizes = append(r.sizes, r.sizes[len(r.sizes)-1])
-	}
-}
-
-// cut keeps the pages in the bytes [from, to), which are about to become zeros.
-func (o *Object) cut(from, to int64) {
-	r := o.crash
-	if r == nil || from >= to {
-		return
-	}
-	since := len(r.sizes)
-	for at := from &^ (PageSize - 1); at < to; at += PageSize {
-		index := uint64(at) >> pageShift
-		kept := r.pages[index]
-		if kept == nil {
-			kept = []version{{data: o.stored(index)}}
-		}
-		var zeroed []version
-		for _, v := range kept[lastCut(kept, since):] {
-			data := slices.Clone(v.data)
-			clear(data[max(from-at, 0):min(to-at, PageSize)])
-			zeroed = append(zeroed, version{data: data})
-			if at >= from {
-				break // nothing is left of any version
-			}
-		}
-		zeroed[0].since = since
-		r.pages[index] = append(kept, zeroed...)
-	}
 }
 
 // stored is what the Store holds of a page.
@@ -135,26 +106,33 @@ func (o *Object) stored(index uint64) []byte {
 	return data
 }
 
-// lastCut is the first version of those that sizes[upTo] leaves.
-func lastCut(kept []version, upTo int) int {
-	first := 0
-	for i, v := range kept {
-		if v.since > 0 && v.since <= upTo {
-			first = i
-		}
+// resized keeps a new size.
+func (r *recorder) resized(size int64) {
+	if r != nil && r.now().sizes[len(r.now().sizes)-1] != size {
+		r.now().sizes = append(r.now().sizes, size)
 	}
-	return first
 }
 
-// left are the versions that may be found with sizes[k].
-func left(kept []version, k int) []version {
-	first := lastCut(kept, k)
-	for i, v := range kept[first:] {
-		if v.since > k {
-			return kept[first : first+i]
-		}
+// cut begins an era, before the bytes [from, to) become zeros and the size is set.
+func (o *Object) cut(from, to, size int64) {
+	r := o.crash
+	if r == nil || from >= to {
+		return
 	}
-	return kept[first:]
+	left := maps.Clone(r.now().pages)
+	for at := from &^ (PageSize - 1); at < to; at += PageSize {
+		index := uint64(at) >> pageShift
+		var zeroed history
+		for _, v := range *r.history(index, func() []byte { return o.stored(index) }) {
+			v = slices.Clone(v)
+			clear(v[max(from-at, 0):min(to-at, PageSize)])
+			if zeroed = append(zeroed, v); at >= from {
+				break // nothing is left of any version
+			}
+		}
+		left[index] = &zeroed
+	}
+	r.eras = append(r.eras, era{[]int64{size}, left})
 }
 
 // failed keeps in mind that [first, last) could not be written or made durable.
@@ -164,7 +142,7 @@ func (r *recorder) failed(first, last uint64) {
 	if r == nil {
 		return
 	}
-	for index := range r.pages {
+	for index := range r.now().pages {
 		if first <= index && index < last {
 			r.doubt[index] = true
 		}
@@ -172,24 +150,17 @@ func (r *recorder) failed(first, last uint64) {
 }
 
 // synced forgets what can't be found any more after a sync of [first, last):
-// all but the newest version of its pages, and all but the newest size.
+// the eras before, the sizes but the newest, and the versions of its pages.
 func (r *recorder) synced(first, last uint64) {
 	if r == nil {
 		return
 	}
-	now := len(r.sizes) - 1
-	for index, kept := range r.pages {
-		if first <= index && index < last && !r.doubt[index] {
-			delete(r.pages, index)
-			continue
-		}
-		kept = kept[lastCut(kept, now):]
-		for i := range kept {
-			kept[i].since = 0
-		}
-		r.pages[index] = kept
-	}
-	r.sizes = r.sizes[now:]
+	now := r.now()
+	now.sizes = now.sizes[len(now.sizes)-1:]
+	maps.DeleteFunc(now.pages, func(index uint64, _ *history) bool {
+		return first <= index && index < last && !r.doubt[index]
+	})
+	r.eras = []era{*now}
 }
 
 // CrashOptions say which states are shown.
@@ -246,96 +217,82 @@ func (im *Image) ReadAt(p []byte, off int64) (int, error) {
 // the one that it had at the last sync.
 func (o *Object) Crashes(opt CrashOptions) iter.Seq[*Image] {
 	return func(yield func(*Image) bool) {
-		if o.crash == nil {
+		r := o.crash
+		if r == nil {
 			return
 		}
-		limit := opt.Limit
-		if limit == 0 {
-			limit = 1000
-		}
-		indexes := slices.Sorted(maps.Keys(o.crash.pages))
-		if n, few := o.crash.states(limit); few && !opt.Torn {
-			for i := range n {
-				if !yield(o.state(indexes, i, n)) {
-					return
-				}
-			}
-			return
+		limit := cmp.Or(opt.Limit, 1000)
+		indexes := slices.Sorted(maps.Keys(r.now().pages))
+		states := r.states(limit)
+		all := len(states) > 0 && !opt.Torn
+		if all {
+			limit = len(states)
 		}
 		rnd := rand.New(rand.NewPCG(opt.Seed, 0))
-		last := len(o.crash.sizes) - 1
-		oldest := func(int) int { return 0 }
-		newest := func(n int) int { return n - 1 }
 		for i := range limit {
-			pick, k := rnd.IntN, rnd.IntN(last+1)
-			switch i {
-			case 0:
-				pick, k = oldest, 0
-			case 1:
-				pick, k = newest, last
+			s := state{r.eras[rnd.IntN(len(r.eras))], rnd.IntN}
+			switch {
+			case all:
+				s = states[i]
+			case i == 0:
+				s = state{r.eras[0], digits(0)}
+			case i == 1:
+				s = state{*r.now(), func(n int) int { return n - 1 }}
 			}
-			if !yield(o.image(indexes, k, pick, opt.Torn)) {
+			if !yield(o.image(indexes, s, opt.Torn)) {
 				return
 			}
 		}
 	}
 }
 
-// states counts the states, and tells whether they are at most limit.
-func (r *recorder) states(limit int) (n int, few bool) {
-	for k := range r.sizes {
-		one := 1
-		for _, kept := range r.pages {
-			if one *= len(left(kept, k)); one > limit {
-				return 0, false
+// A state is one that may be found: an era, and how to pick of n choices.
+type state struct {
+	era
+	pick func(n int) int
+}
+
+// digits picks what state number i of an era has: the choices are i's digits.
+func digits(i int) func(n int) int {
+	return func(n int) int {
+		digit := i % n
+		i /= n
+		return digit
+	}
+}
+
+// states are all states, the newest second, or none if there are more than limit.
+func (r *recorder) states(limit int) (all []state) {
+	for _, e := range r.eras {
+		n := len(e.sizes)
+		for _, h := range e.pages {
+			if n *= len(*h); n > limit {
+				return nil
 			}
 		}
-		if n += one; n > limit {
-			return 0, false
+		for i := range n {
+			all = append(all, state{e, digits(i)})
 		}
 	}
-	return n, true
+	last := len(all) - 1
+	if last >= limit {
+		return nil
+	}
+	return slices.Insert(all[:last], min(1, last), all[last])
 }
 
-// state is number i of n: its choices are the digits of i. The newest state,
-// which is the last, comes second.
-func (o *Object) state(indexes []uint64, i, n int) *Image {
-	switch {
-	case i == 1:
-		i = n - 1
-	case i > 1:
-		i--
-	}
-	for k := 0; ; k++ {
-		one := 1
-		for _, index := range indexes {
-			one *= len(left(o.crash.pages[index], k))
-		}
-		if i >= one {
-			i -= one
-			continue
-		}
-		return o.image(indexes, k, func(base int) int {
-			digit := i % base
-			i /= base
-			return digit
-		}, false)
-	}
-}
-
-// image makes the state with sizes[k] and, for each page, the version that is
-// picked; torn, for each sector.
-func (o *Object) image(indexes []uint64, k int, pick func(n int) int, torn bool) *Image {
-	im := &Image{store: o.store, size: o.crash.sizes[k], pages: map[uint64][]byte{}}
+// image makes a state; torn, the choice is made for each sector.
+func (o *Object) image(indexes []uint64, s state, torn bool) *Image {
+	im := &Image{store: o.store, size: s.sizes[s.pick(len(s.sizes))], pages: map[uint64][]byte{}}
 	for _, index := range indexes {
-		may := left(o.crash.pages[index], k)
+		h := *s.pages[index]
 		if !torn {
-			im.pages[index] = may[pick(len(may))].data
+			im.pages[index] = h[s.pick(len(h))]
 			continue
 		}
 		page := make([]byte, 0, PageSize)
 		for at := 0; at < PageSize; at += SectorSize {
-			page = append(page, may[pick(len(may))].data[at:at+SectorSize]...)
+			page = append(page, h[s.pick(len(h))][at:at+SectorSize]...)
 		}
 		im.pages[index] = page
 	}

@@ -28,8 +28,7 @@ type Code uint8
 const (
 	MAPERR Code = 1   // of SIGSEGV: no area
 	ACCERR Code = 2   // of SIGSEGV: the area forbids it
-	ADRERR Code = 2   // of SIGBUS: nothing behind the area
-	OBJERR Code = 3   // of SIGBUS: the object failed; Linux says ADRERR instead
+	ADRERR Code = 2   // of SIGBUS: nothing behind the area, or the object failed
 	KERNEL Code = 128 // of SIGSEGV: no address at all; Addr is 0 then
 )
 
@@ -46,7 +45,7 @@ type Fault struct {
 func (f *Fault) Error() string {
 	name := map[Signal]map[Code]string{
 		SIGSEGV: {MAPERR: "SIGSEGV (MAPERR)", ACCERR: "SIGSEGV (ACCERR)", KERNEL: "SIGSEGV (SI_KERNEL)"},
-		SIGBUS:  {ADRERR: "SIGBUS (ADRERR)", OBJERR: "SIGBUS (OBJERR)"},
+		SIGBUS:  {ADRERR: "SIGBUS (ADRERR)"},
 	}[f.Signal][f.Code]
 	s := name + " at 0x" + strconv.FormatUint(uint64(f.Addr), 16)
 	if f.Err != nil {
@@ -159,15 +158,20 @@ func (p *Process) fault(a Addr, how access) (*entry, error) {
 	return p.table.lookup(a), nil
 }
 
+// resolved tells of a fault that f was the answer to.
+func (p *Process) resolved(kind EventKind, at Addr, f *frame) {
+	p.m.tell(Event{Kind: kind, Process: p, Addr: at, Object: f.object, Off: f.off(), Frame: f.number})
+}
+
 // writeProtected resolves a store to a page that is there and may not be written.
 func (p *Process) writeProtected(ar *area, at Addr, e *entry) error {
 	f := e.frame
 	switch {
 	case !ar.private():
-		p.m.tell(Event{Kind: FaultNotify, Process: p, Addr: at, Object: f.object, Off: f.off(), Frame: f.number})
+		p.resolved(FaultNotify, at, f)
 		f.object.dirty(f)
 	case f.object == nil && len(f.mappers) == 1:
-		p.m.tell(Event{Kind: FaultReuse, Process: p, Addr: at, Frame: f.number})
+		p.resolved(FaultReuse, at, f)
 	default:
 		return p.copyOnWrite(ar, at, f)
 	}
@@ -185,10 +189,7 @@ func (p *Process) copyOnWrite(ar *area, at Addr, f *frame) error {
 	}
 	p.space.begin(ar)
 	*own.data = *f.data
-	ev := Event{Kind: FaultCopy, Process: p, Addr: at, Object: f.object, Frame: own.number, From: f.number}
-	if f.object != nil {
-		ev.Off = f.off()
-	}
+	ev := Event{Kind: FaultCopy, Process: p, Addr: at, Object: f.object, Off: f.off(), Frame: own.number, From: f.number}
 	p.m.tell(ev)
 	ev.Kind, ev.N = BytesCopied, PageSize
 	p.m.tell(ev)
@@ -201,20 +202,17 @@ func (p *Process) copyOnWrite(ar *area, at Addr, f *frame) error {
 
 // untouched resolves the first access to a page of private memory.
 func (p *Process) untouched(ar *area, at Addr, how access) error {
-	ev := Event{Process: p, Addr: at}
 	if how != store {
-		ev.Kind = FaultZero
-		p.m.tell(ev)
+		p.resolved(FaultZero, at, p.m.zero)
 		p.show(at, p.m.zero, Present|Private)
 		return nil
 	}
-	f, err := p.m.zeroFrame(ev)
+	f, err := p.m.zeroFrame(Event{Process: p, Addr: at})
 	if err != nil {
 		return err
 	}
 	p.space.begin(ar)
-	ev.Kind, ev.Frame = FaultFresh, f.number
-	p.m.tell(ev)
+	p.resolved(FaultFresh, at, f)
 	p.show(at, f, Present|Writable|Private)
 	return nil
 }
@@ -234,11 +232,11 @@ func (p *Process) objectPage(ar *area, a Addr, how access) error {
 	} else if err != nil {
 		return err
 	}
-	ev := Event{Kind: FaultMinor, Process: p, Addr: at, Object: o, Off: f.off(), Frame: f.number}
+	kind := FaultMinor
 	if missed && o.store != nil {
-		ev.Kind = FaultMajor
+		kind = FaultMajor
 	}
-	p.m.tell(ev)
+	p.resolved(kind, at, f)
 	switch {
 	case how == store && ar.private():
 		return p.copyOnWrite(ar, at, f)

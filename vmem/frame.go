@@ -161,7 +161,8 @@ func (m *Machine) reclaim() error {
 	for range 2 * len(m.clock) {
 		m.hand = (m.hand + 1) % len(m.clock)
 		if f := m.clock[m.hand]; !m.used(f) && m.evictable(f) {
-			return m.evict(f)
+			m.evict(f)
+			return nil
 		}
 	}
 	return ENOMEM
@@ -198,13 +199,12 @@ func (f *frame) pinned() bool {
 // evict writes the page if it is dirty, empties the entries that show it, and
 // frees the frame. A page that can't be written is given up, as Linux does: the
 // error is told by the next sync of each open file.
-func (m *Machine) evict(f *frame) error {
+func (m *Machine) evict(f *frame) {
 	if f.state == StateDirty {
 		f.object.writePage(f)
 	}
 	m.tell(Event{Kind: Evicted, Object: f.object, Off: f.off(), Frame: f.number})
 	f.object.forget(f)
-	return nil
 }
 
 // Evict takes a page of o out of memory, as a kernel does under pressure. It
@@ -214,7 +214,8 @@ func (m *Machine) Evict(o *Object, index uint64) error {
 	if f == nil || !m.evictable(f) {
 		return ErrChoice
 	}
-	return m.evict(f)
+	m.evict(f)
+	return nil
 }
 
 // off is where the page is in its object.

@@ -26,10 +26,10 @@ type Area struct {
 
 // String is the area as maps writes it, without device and inode.
 func (a Area) String() string {
-	perms := []byte("---p")
-	for i, p := range []Prot{ProtRead, ProtWrite, ProtExec} {
-		if a.Prot&p != 0 {
-			perms[i] = "rwx"[i]
+	perms := []byte("rwxp")
+	for i := range 3 {
+		if a.Prot>>i&1 == 0 {
+			perms[i] = '-'
 		}
 	}
 	if a.Shared {
@@ -69,8 +69,7 @@ func (a *area) public() Area {
 // An Entry is what a page table says about a page.
 type Entry struct {
 	Bits  Bits
-	Frame int  // 0 is the page of zeros
-	Lazy  bool // given back by MADV_FREE and not written since
+	Frame int // 0 is the page of zeros
 }
 
 // Entries yields the pages of [start, end) that have an entry, in order. One
@@ -78,7 +77,7 @@ type Entry struct {
 func (p *Process) Entries(start, end Addr) iter.Seq2[Addr, Entry] {
 	return func(yield func(Addr, Entry) bool) {
 		for at, e := range p.table.all(start, end) {
-			if !yield(at, Entry{e.bits, e.frame.number, e.frame.lazy}) {
+			if !yield(at, Entry{e.bits, e.frame.number}) {
 				return
 			}
 		}

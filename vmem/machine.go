@@ -1,6 +1,7 @@
 package vmem
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"math/bits"
@@ -77,32 +78,20 @@ type Machine struct {
 
 	cfg       Config
 	counters  Counters
-	processes map[int]*Process
-	lastPID   int
+	processes []*Process // in the order of their birth
 	frames
 }
 
 // New returns a machine with nothing in it.
 func New(c Config) *Machine {
-	def := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	addr := func(v *Addr, d Addr) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	def(&c.ReadAhead, 32)
-	def(&c.FaultAround, 16)
-	c.FaultAround = 1 << (bits.Len(uint(min(c.FaultAround, fanout))) - 1)
-	def(&c.MaxAreas, 65530)
-	addr(&c.Low, 64<<10)
-	addr(&c.Base, 0x7ffff7fff000)
-	addr(&c.High, 0x7ffffffff000)
-	m := &Machine{cfg: c, processes: map[int]*Process{}}
-	m.counters.Calls = map[string]int{}
+	c.ReadAhead = cmp.Or(c.ReadAhead, 32)
+	around := min(cmp.Or(c.FaultAround, 16), fanout)
+	c.FaultAround = 1 << (bits.Len(uint(around)) - 1)
+	c.MaxAreas = cmp.Or(c.MaxAreas, 65530)
+	c.Low = cmp.Or(c.Low, 64<<10)
+	c.Base = cmp.Or(c.Base, 0x7ffff7fff000)
+	c.High = cmp.Or(c.High, 0x7ffffffff000)
+	m := &Machine{cfg: c, counters: Counters{Calls: map[string]int{}}}
 	m.zero = &frame{data: new([PageSize]byte)}
 	return m
 }
@@ -133,7 +122,6 @@ type Process struct {
 	IPCLock bool
 
 	m     *Machine
-	pid   int
 	table table
 	space
 }
@@ -141,20 +129,7 @@ type Process struct {
 // Spawn returns a process with an empty address space, no capability, and
 // 8 MiB that it may lock, as Linux starts one.
 func (m *Machine) Spawn() *Process {
-	p := m.newProcess()
-	p.Limits = Limits{MemLock: 8 << 20, AS: Unlimited, Data: Unlimited}
+	p := &Process{m: m, Limits: Limits{MemLock: 8 << 20, AS: Unlimited, Data: Unlimited}}
+	m.processes = append(m.processes, p)
 	return p
 }
-
-func (m *Machine) newProcess() *Process {
-	m.lastPID++
-	p := &Process{m: m, pid: m.lastPID}
-	m.processes[p.pid] = p
-	return p
-}
-
-// PID numbers the processes of a machine from 1 in the order of their birth.
-func (p *Process) PID() int { return p.pid }
-
-// Machine is where p runs.
-func (p *Process) Machine() *Machine { return p.m }

@@ -1,6 +1,9 @@
 package vmem
 
-import "io"
+import (
+	"bytes"
+	"io"
+)
 
 // A Store is what can be mapped: anything that is read by offset and has a
 // size. An *os.File needs a Size method around it; [Bytes] is a Store in
@@ -48,14 +51,7 @@ func (b *Bytes) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, EINVAL
 	}
-	if off >= int64(len(b.p)) {
-		return 0, io.EOF
-	}
-	n := copy(p, b.p[off:])
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
+	return bytes.NewReader(b.p).ReadAt(p, off)
 }
 
 // WriteAt implements io.WriterAt.

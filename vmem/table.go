@@ -74,10 +74,7 @@ func (t *table) lookup(a Addr) *entry {
 		return nil
 	}
 	l := t.root
-	for depth := 3; depth > 0; depth-- {
-		if l == nil {
-			return nil
-		}
+	for depth := 3; l != nil && depth > 0; depth-- {
 		l = l.down[slot(a, depth)]
 	}
 	if l == nil {
@@ -86,55 +83,51 @@ func (t *table) lookup(a Addr) *entry {
 	return &l.entries[slot(a, 0)]
 }
 
-// set fills the entry of a's page, which was empty, and makes the levels above.
-func (t *table) set(a Addr, e entry) *entry {
+// levels are those that lead to the entry of a's page, the lowest first. Those
+// that are missing are made.
+func (t *table) levels(a Addr) (path [4]*level) {
 	link := &t.root
 	for depth := 3; ; depth-- {
 		if *link == nil {
-			*link = newLevel(depth)
+			*link = &level{}
+			if depth > 0 {
+				(*link).down = new([fanout]*level)
+			} else {
+				(*link).entries = new([fanout]entry)
+			}
+			if depth < 3 {
+				path[depth+1].used++
+			}
 		}
-		l := *link
+		path[depth] = *link
 		if depth == 0 {
-			l.used++
-			at := &l.entries[slot(a, 0)]
-			*at = e
-			return at
+			return path
 		}
-		link = &l.down[slot(a, depth)]
-		if *link == nil {
-			l.used++
-		}
+		link = &path[depth].down[slot(a, depth)]
 	}
 }
 
-func newLevel(depth int) *level {
-	if depth == 0 {
-		return &level{entries: new([fanout]entry)}
-	}
-	return &level{down: new([fanout]*level)}
+// set fills the entry of a's page, which was empty.
+func (t *table) set(a Addr, e entry) {
+	lowest := t.levels(a)[0]
+	lowest.entries[slot(a, 0)] = e
+	lowest.used++
 }
 
 // clear empties the entry of a's page, which was not empty, and drops the
 // levels that hold nothing any more.
 func (t *table) clear(a Addr) {
-	var path [4]*level
-	l := t.root
-	for depth := 3; depth > 0; depth-- {
-		path[depth] = l
-		l = l.down[slot(a, depth)]
-	}
-	path[0] = l
-	l.entries[slot(a, 0)] = entry{}
-	for depth := 0; ; depth++ {
-		path[depth].used--
-		if path[depth].used > 0 {
+	path := t.levels(a)
+	path[0].entries[slot(a, 0)] = entry{}
+	for depth, l := range path {
+		if l.used--; l.used > 0 {
 			return
 		}
 		if depth == 3 {
 			t.root = nil
-			return
+		} else {
+			path[depth+1].down[slot(a, depth+1)] = nil
 		}
-		path[depth+1].down[slot(a, depth+1)] = nil
 	}
 }
 

@@ -155,7 +155,7 @@ var mutants = []mutant{
 	{"a sync that fails makes nothing certain", "vmem/cache.go",
 		"o.crash.failed(first, last)", "o.crash.synced(first, last)", "TestPowerCut"},
 	{"what was cut off does not come back after a power cut", "vmem/crash.go",
-		"zeroed[0].since = since", "zeroed[0].since = 0", "TestPowerCut"},
+		"left[index] = &zeroed", "_ = left", "TestPowerCut"},
 	{"a store after fork is the process's own", "vmem/calls_process.go",
 		"e.bits &^= Writable", "e.bits &^= Dirty", "TestFork"},
 	{"a page that a child shows is not taken back", "vmem/fault.go",
