@@ -9,7 +9,7 @@ func (p *Process) Load(a Addr) (byte, error) { return p.read(a, load) }
 // Fetch reads the byte at a as an instruction.
 func (p *Process) Fetch(a Addr) (byte, error) { return p.read(a, fetch) }
 
-func (p *Process) read(a Addr, how access) (byte, error) {
+func (p *Process) read(a Addr, how vmFlags) (byte, error) {
 	f, err := p.touch(a, how)
 	if err != nil {
 		return 0, err
@@ -72,7 +72,7 @@ func (p *Process) ReadAt(b []byte, off int64) (int, error) { return p.copyPages(
 func (p *Process) WriteAt(b []byte, off int64) (int, error) { return p.copyPages(Addr(off), b, store) }
 
 // copyPages moves bytes between b and memory, a page at a time.
-func (p *Process) copyPages(a Addr, b []byte, how access) (n int, err error) {
+func (p *Process) copyPages(a Addr, b []byte, how vmFlags) (n int, err error) {
 	for n < len(b) {
 		f, err := p.touch(a+Addr(n), how)
 		if err != nil {

@@ -29,9 +29,7 @@ func (o *Object) page(index uint64, advice vmFlags) (f *frame, missed bool, err 
 		return f, false, nil
 	}
 	if o.store == nil {
-		if f, err = o.m.zeroFrame(Event{Object: o, Off: int64(index) << pageShift}); err == nil {
-			o.add(f, index)
-		}
+		f, err = o.fresh(index)
 		return f, true, err
 	}
 	first, n, err := o.window(index, advice)
@@ -47,19 +45,16 @@ func (o *Object) page(index uint64, advice vmFlags) (f *frame, missed bool, err 
 	}
 	f.held++
 	defer func() { f.held-- }()
-	for i := first; i < first+uint64(n) && i < o.end(); i++ {
-		if o.pages[i] != nil {
-			continue
-		}
-		switch _, err := o.load(i); err {
-		case nil:
-		case ENOMEM: // enough: read-ahead is a hint
-			return f, true, nil
-		default:
-			return nil, true, err
-		}
+	return f, true, o.loadAll(first, first+uint64(n))
+}
+
+// fresh adds a page of zeros.
+func (o *Object) fresh(index uint64) (*frame, error) {
+	f, err := o.m.zeroFrame(Event{Object: o, Off: int64(index) << pageShift})
+	if err == nil {
+		o.add(f, index)
 	}
-	return f, true, nil
+	return f, err
 }
 
 // window says what is read when the page at index is missed: the block around
@@ -109,6 +104,22 @@ func (o *Object) load(index uint64) (*frame, error) {
 	clear(f.data[got:])
 	o.m.tell(Event{Kind: BytesIn, Object: o, Off: f.off(), N: got, Frame: f.number})
 	return f, nil
+}
+
+// loadAll reads those pages of [first, last) that are not in memory, as far as
+// there is room: nobody needs them yet.
+func (o *Object) loadAll(first, last uint64) error {
+	for i := first; i < min(last, o.end()); i++ {
+		if o.pages[i] != nil {
+			continue
+		}
+		if _, err := o.load(i); err == ENOMEM {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // add makes f the page at index.

@@ -134,25 +134,16 @@ func (p *Process) punch(part *area) error {
 	}
 }
 
-// prefetch reads the pages of an object that are not in memory, as far as there
-// is room. A failure is the next access's to tell.
+// prefetch reads the pages of an object. A failure is the next access's to tell.
 func (p *Process) prefetch(part *area) error {
 	if part.file == nil || part.file.object.store == nil {
 		return nil
 	}
-	o := part.file.object
-	for i := part.pgoff; i < min(part.pgoff+part.pages(), o.end()); i++ {
-		if o.pages[i] == nil {
-			if _, err := o.load(i); err != nil {
-				break
-			}
-		}
-	}
-	return nil
+	return part.file.object.loadAll(part.pgoff, part.pgoff+part.pages())
 }
 
 // reach brings pages in.
-func reach(how access) func(*Process, *area) error {
+func reach(how vmFlags) func(*Process, *area) error {
 	return func(p *Process, part *area) error { return p.faultIn(part, how) }
 }
 

@@ -10,9 +10,7 @@ func (p *Process) Read(f *File, buf Addr, n uint64, off int64) (int, error) {
 	if err := p.rangeOK(f, ReadOnly, buf, n, off); err != nil {
 		return 0, err
 	}
-	return f.object.read(n, off, func(chunk []byte, done int) (int, error) {
-		return p.userCopy(buf+Addr(done), chunk, store)
-	})
+	return unlessSome(f.object.read(n, off, p.user(buf, store)))
 }
 
 // Write is pwrite: it copies n bytes of the process's memory at buf to f from
@@ -23,17 +21,12 @@ func (p *Process) Write(f *File, buf Addr, n uint64, off int64) (int, error) {
 	if err := p.rangeOK(f, WriteOnly, buf, n, off); err != nil {
 		return 0, err
 	}
-	return f.object.write(n, off, func(chunk []byte, done int) (int, error) {
-		return p.userCopy(buf+Addr(done), chunk, load)
-	})
+	return unlessSome(f.object.write(n, off, p.user(buf, load)))
 }
 
 // rangeOK checks what pread and pwrite check before they begin.
 func (p *Process) rangeOK(f *File, need Mode, buf Addr, n uint64, off int64) error {
-	if off < 0 {
-		return EINVAL
-	}
-	if err := f.usable(need); err != nil {
+	if err := f.usableAt(off, need); err != nil {
 		return err
 	}
 	if n > 1<<63-1 || off > 1<<63-1-int64(n) {
@@ -45,42 +38,52 @@ func (p *Process) rangeOK(f *File, need Mode, buf Addr, n uint64, off int64) err
 	return nil
 }
 
-// userCopy moves bytes between a page of an object and a process's memory.
-func (p *Process) userCopy(a Addr, chunk []byte, how access) (int, error) {
-	n, err := p.copyPages(a, chunk, how)
-	return n, inCall(err)
+// unlessSome drops an error after some bytes were moved: a short count tells it.
+func unlessSome(done int, err error) (int, error) {
+	if done > 0 {
+		return done, nil
+	}
+	return 0, err
+}
+
+// A mover moves bytes between a chunk of a page of an object and wherever it
+// stands, and goes on behind them.
+type mover func(chunk []byte) (int, error)
+
+// user moves from and to the process's memory at buf.
+func (p *Process) user(buf Addr, how vmFlags) mover {
+	return func(chunk []byte) (int, error) {
+		n, err := p.copyPages(buf, chunk, how)
+		buf += Addr(n)
+		return n, inCall(err)
+	}
 }
 
 // read hands the bytes of [off, off+n) that are before the end to put, a page
-// at a time, until put takes less than it was given.
-func (o *Object) read(n uint64, off int64, put func(chunk []byte, done int) (int, error)) (int, error) {
-	done := 0
-	for uint64(done) < n && off < o.size {
+// at a time.
+func (o *Object) read(n uint64, off int64, put mover) (done int, err error) {
+	for uint64(done) < n && off < o.size && err == nil {
 		index, in := uint64(off)>>pageShift, int(off&(PageSize-1))
 		count := int(min(n-uint64(done), uint64(PageSize-in), uint64(o.size-off)))
 		f := o.m.zero // a hole of memory that nobody touched stays one
 		if o.store != nil || o.pages[index] != nil {
-			var err error
 			if f, _, err = o.page(index, vmSequential); err != nil {
-				return done, unlessSome(done, err)
+				break
 			}
 		}
 		f.referenced = true
 		f.held++
-		copied, err := put(f.data[in:in+count], done)
+		count, err = put(f.data[in : in+count])
 		f.held--
-		o.m.tell(Event{Kind: BytesRead, Object: o, Off: off, N: copied, Frame: f.number})
-		done, off = done+copied, off+int64(copied)
-		if err != nil {
-			return done, unlessSome(done, err)
-		}
+		o.m.tell(Event{Kind: BytesRead, Object: o, Off: off, N: count, Frame: f.number})
+		done, off = done+count, off+int64(count)
 	}
-	return done, nil
+	return done, err
 }
 
 // write fills [off, off+n) from get, a page at a time. Pages that are written
 // in part are read first.
-func (o *Object) write(n uint64, off int64, get func(chunk []byte, done int) (int, error)) (int, error) {
+func (o *Object) write(n uint64, off int64, get mover) (done int, err error) {
 	if n == 0 {
 		return 0, nil
 	}
@@ -91,75 +94,58 @@ func (o *Object) write(n uint64, off int64, get func(chunk []byte, done int) (in
 	if off > o.size {
 		o.zeroBeforeGrowth()
 	}
-	done := 0
-	for uint64(done) < n {
-		in := int(off & (PageSize - 1))
-		var chunk [PageSize]byte
-		count := int(min(n-uint64(done), uint64(PageSize-in)))
-		copied, err := get(chunk[:count], done)
-		if copied > 0 {
-			if err := o.writeChunk(chunk[:copied], off); err != nil {
-				return done, unlessSome(done, err)
+	for uint64(done) < n && err == nil {
+		var buf [PageSize]byte
+		chunk := buf[:min(n-uint64(done), uint64(PageSize-off&(PageSize-1)))]
+		var count int
+		if count, err = get(chunk); count > 0 {
+			if err := o.writeChunk(chunk[:count], off); err != nil {
+				return done, err
 			}
-			done, off = done+copied, off+int64(copied)
 		}
-		if err != nil {
-			return done, unlessSome(done, err)
-		}
+		done, off = done+count, off+int64(count)
 	}
-	return done, nil
+	return done, err
 }
 
 // writeChunk writes bytes of one page into the cache.
-func (o *Object) writeChunk(chunk []byte, off int64) error {
-	index, in := uint64(off)>>pageShift, int(off&(PageSize-1))
+func (o *Object) writeChunk(chunk []byte, off int64) (err error) {
+	index, whole := uint64(off)>>pageShift, len(chunk) == PageSize
 	f := o.cached(index)
-	if f == nil {
-		var err error
-		switch whole := len(chunk) == PageSize; {
-		case index < o.end() && !(whole && o.pages[index] == nil && o.crash == nil):
-			f, _, err = o.page(index, vmRandom)
-		default:
-			if f, err = o.m.zeroFrame(Event{Object: o, Off: off - int64(in)}); err == nil {
-				o.add(f, index)
-			}
-		}
-		if err != nil {
-			return err
-		}
+	switch {
+	case f != nil:
+	case index < o.end() && !(whole && o.pages[index] == nil && o.crash == nil):
+		f, _, err = o.page(index, vmRandom)
+	default:
+		f, err = o.fresh(index)
 	}
-	f.object.before(f)
-	copy(f.data[in:], chunk)
+	if err != nil {
+		return err
+	}
+	o.before(f)
+	copy(f.data[off&(PageSize-1):], chunk)
 	f.referenced = true
 	if end := off + int64(len(chunk)); end > o.size {
 		o.size = end
 		o.crash.resized(end)
 	}
 	o.dirty(f)
-	f.object.after(f)
+	o.after(f)
 	o.m.tell(Event{Kind: BytesWritten, Object: o, Off: off, N: len(chunk), Frame: f.number})
 	return nil
-}
-
-// unlessSome drops an error after some bytes were moved: a short count tells it.
-func unlessSome(done int, err error) error {
-	if done > 0 {
-		return nil
-	}
-	return err
 }
 
 // ReadAt reads the file through the page cache into memory outside the
 // machine. It is not a process's call and counts as none.
 func (f *File) ReadAt(b []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, EINVAL
-	}
-	if err := f.usable(ReadOnly); err != nil {
+	if err := f.usableAt(off, ReadOnly); err != nil {
 		return 0, err
 	}
-	n, err := f.object.read(uint64(len(b)), off, func(chunk []byte, done int) (int, error) {
-		return copy(b[done:], chunk), nil
+	rest := b
+	n, err := f.object.read(uint64(len(b)), off, func(chunk []byte) (int, error) {
+		n := copy(rest, chunk)
+		rest = rest[n:]
+		return n, nil
 	})
 	if err == nil && n < len(b) {
 		err = io.EOF
@@ -170,14 +156,14 @@ func (f *File) ReadAt(b []byte, off int64) (int, error) {
 // WriteAt writes the file through the page cache from memory outside the
 // machine, and makes it longer if it must.
 func (f *File) WriteAt(b []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, EINVAL
-	}
-	if err := f.usable(WriteOnly); err != nil {
+	if err := f.usableAt(off, WriteOnly); err != nil {
 		return 0, err
 	}
-	n, err := f.object.write(uint64(len(b)), off, func(chunk []byte, done int) (int, error) {
-		return copy(chunk, b[done:]), nil
+	rest := b
+	n, err := f.object.write(uint64(len(b)), off, func(chunk []byte) (int, error) {
+		n := copy(chunk, rest)
+		rest = rest[n:]
+		return n, nil
 	})
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
@@ -188,11 +174,8 @@ func (f *File) WriteAt(b []byte, off int64) (int, error) {
 // Truncate sets the file's size, as ftruncate does. Pages beyond a smaller one
 // are taken from everybody who maps them, copies too: an access is a SIGBUS.
 func (f *File) Truncate(size int64) error {
-	if size < 0 {
-		return EINVAL
-	}
-	if f == nil || f.closed {
-		return EBADF
+	if err := f.usableAt(size, 0); err != nil {
+		return err
 	}
 	f.object.m.call("ftruncate")
 	if f.mode&WriteOnly == 0 {

@@ -52,15 +52,13 @@ func (p *Process) lock(addr Addr, n uint64, how vmFlags) error {
 	start := addr.floor()
 	length := (Addr(n) + addr - start).ceil()
 	end := start + length
-	if !p.mayLockMore(uint64(length)) {
-		to := end
-		if end < start {
-			to = p.m.cfg.High
-		}
-		again := p.mapped(start, to, vmLocked)
-		if pages(0, length)+p.locked-again > p.Limits.MemLock>>pageShift {
-			return ENOMEM
-		}
+	last := end
+	if end < start {
+		last = p.m.cfg.High
+	}
+	again := p.mapped(start, last, vmLocked) << pageShift
+	if !p.mayLockMore(uint64(length) - again) {
+		return ENOMEM
 	}
 	if err := p.setLock(start, end, how); err != nil {
 		return err
@@ -164,7 +162,7 @@ func (p *Process) populate(part *area) error {
 }
 
 // faultIn makes every page of a part reachable.
-func (p *Process) faultIn(part *area, how access) error {
+func (p *Process) faultIn(part *area, how vmFlags) error {
 	for at := part.start; at < part.end; at += PageSize {
 		if e := p.table.lookup(at); e != nil && e.allows(how) {
 			continue

@@ -153,12 +153,7 @@ func (p *Process) remapTo(r remap) (Addr, error) {
 			return 0, err
 		}
 	}
-	to, err := p.vacancy(r.to, uint64(r.newLen), where)
-	if err != nil {
-		return 0, err
-	}
-	r.to = to
-	return to, p.move(a, r)
+	return p.move(a, r, where)
 }
 
 // grow makes the area longer in place, or moves it where it fits.
@@ -171,36 +166,36 @@ func (p *Process) grow(a *area, r remap) (Addr, error) {
 	if r.flags&RemapMayMove == 0 {
 		return 0, ENOMEM
 	}
-	to, err := p.vacancy(0, uint64(r.newLen), 0)
-	if err != nil {
-		return 0, err
-	}
-	r.to = to
-	return to, p.move(a, r)
+	r.to = 0
+	return p.move(a, r, 0)
 }
 
-// move makes an area at r.to and moves the entries to it. Private memory that
+// move makes an area at r.to, or where there is room, and moves the entries to
+// it. Private memory that
 // nobody touched is as good as new: it counts its pages from its new address,
 // so that it merges there.
-func (p *Process) move(a *area, r remap) error {
+func (p *Process) move(a *area, r remap, where MapFlags) (to Addr, err error) {
+	if to, err = p.vacancy(r.to, uint64(r.newLen), where); err != nil {
+		return 0, err
+	}
 	if len(p.areas) >= p.m.cfg.MaxAreas-3 {
-		return ENOMEM
+		return 0, ENOMEM
 	}
 	whole := a.start == r.old && a.end == r.old+r.oldLen
 	moved := a.part(r.old, a.end)
-	moved.start, moved.end = r.to, r.to+r.newLen
+	moved.start, moved.end = to, to+r.newLen
 	if a.file == nil && a.lineage == nil {
-		moved.pgoff = uint64(r.to) >> pageShift
+		moved.pgoff = uint64(to) >> pageShift
 	}
 	p.merge(moved)
 	for at, e := range p.table.all(r.old, r.old+r.oldLen) {
-		p.moveEntry(at, r.to+(at-r.old), e)
+		p.moveEntry(at, to+(at-r.old), e)
 	}
 	if r.flags&RemapDontUnmap == 0 {
 		if r.oldLen > 0 {
 			p.remove(r.old, r.old+r.oldLen)
 		}
-		return nil
+		return to, nil
 	}
 	if left := p.at(r.old); left != nil {
 		left.flags &^= vmLockFlags // VmLck counts its pages for ever: so does Linux 6.18
@@ -208,7 +203,7 @@ func (p *Process) move(a *area, r remap) error {
 			left.lineage = nil // its pages are gone
 		}
 	}
-	return nil
+	return to, nil
 }
 
 // moveEntry shows the page of an entry at another address.

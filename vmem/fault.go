@@ -2,13 +2,13 @@ package vmem
 
 import "strconv"
 
-// An access is what a processor does with an address.
-type access uint8
-
+// What a processor does with an address, as the permissions of which one allows
+// it: what may be written or executed may be read, since amd64 without
+// protection keys can't forbid it.
 const (
-	load access = iota
-	store
-	fetch
+	load  = vmAccess
+	store = vmWrite
+	fetch = vmExec
 )
 
 // A Signal is what a fault that can't be resolved sends.
@@ -60,7 +60,7 @@ func (f *Fault) Unwrap() error { return f.Err }
 // touch is one access of a processor: through the page table if its entry
 // allows it, by a fault if not. The frame is the page of a; it stays valid
 // until the next access.
-func (p *Process) touch(a Addr, how access) (*frame, error) {
+func (p *Process) touch(a Addr, how vmFlags) (*frame, error) {
 	if how == fetch {
 		// No bit of an entry says it: the area is asked each time.
 		if ar := p.at(a); ar != nil && ar.flags&vmExec == 0 {
@@ -101,18 +101,6 @@ func (p *Process) bus(a Addr, err error) error {
 	return &Fault{Signal: SIGBUS, Code: ADRERR, Addr: a, Err: err}
 }
 
-// permits tells whether the area allows an access. What may be written or
-// executed may be read: amd64 without protection keys can't forbid it.
-func (a *area) permits(how access) bool {
-	switch how {
-	case store:
-		return a.flags&vmWrite != 0
-	case fetch:
-		return a.flags&vmExec != 0
-	}
-	return a.flags&vmAccess != 0
-}
-
 // fault decides what an access means that the page table did not allow, and
 // returns the entry that allows it. This is the whole mechanism:
 //
@@ -131,7 +119,7 @@ func (a *area) permits(how access) bool {
 //	    private, a store                                       a copy of the object's page
 //	    otherwise                                              the object's page,
 //	                                                           minor if it was in memory, major if not
-func (p *Process) fault(a Addr, how access) (*entry, error) {
+func (p *Process) fault(a Addr, how vmFlags) (*entry, error) {
 	if !a.canonical() {
 		return nil, p.segv(0, KERNEL)
 	}
@@ -139,7 +127,7 @@ func (p *Process) fault(a Addr, how access) (*entry, error) {
 	if ar == nil {
 		return nil, p.segv(a, MAPERR)
 	}
-	if !ar.permits(how) {
+	if ar.flags&how == 0 {
 		return nil, p.segv(a, ACCERR)
 	}
 	at := a.floor()
@@ -201,7 +189,7 @@ func (p *Process) copyOnWrite(ar *area, at Addr, f *frame) error {
 }
 
 // untouched resolves the first access to a page of private memory.
-func (p *Process) untouched(ar *area, at Addr, how access) error {
+func (p *Process) untouched(ar *area, at Addr, how vmFlags) error {
 	if how != store {
 		p.resolved(FaultZero, at, p.m.zero)
 		p.show(at, p.m.zero, Present|Private)
@@ -218,7 +206,7 @@ func (p *Process) untouched(ar *area, at Addr, how access) error {
 }
 
 // objectPage resolves the first access to a page of an object.
-func (p *Process) objectPage(ar *area, a Addr, how access) error {
+func (p *Process) objectPage(ar *area, a Addr, how vmFlags) error {
 	o, index, at := ar.file.object, ar.page(a), a.floor()
 	if how == store && ar.private() {
 		p.space.begin(ar) // before anything can fail, as Linux does

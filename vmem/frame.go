@@ -133,13 +133,13 @@ func (m *Machine) hideEverywhere(f *frame) {
 	}
 }
 
-// enqueue puts a frame of an object with a Store on the clock, dequeue takes it
-// off: the last one takes its place, which the hand has just passed.
+// enqueue puts a frame of an object with a Store on the clock.
 func (m *Machine) enqueue(f *frame) {
 	f.hour = len(m.clock)
 	m.clock = append(m.clock, f)
 }
 
+// dequeue takes it off. The last one takes its place.
 func (m *Machine) dequeue(f *frame) {
 	last := m.clock[len(m.clock)-1]
 	m.clock = m.clock[:last.hour]

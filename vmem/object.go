@@ -103,6 +103,14 @@ func (f *File) usable(need Mode) error {
 	return nil
 }
 
+// usableAt answers EINVAL for a negative offset before that.
+func (f *File) usableAt(off int64, need Mode) error {
+	if off < 0 {
+		return EINVAL
+	}
+	return f.usable(need)
+}
+
 // writeFailure remembers that write-back failed, so that each open file tells
 // it once (Linux calls this errseq_t). A file that is opened later tells it
 // too if nobody did before.

@@ -49,7 +49,7 @@ type entry struct {
 }
 
 // allows tells whether the processor gets through without a fault.
-func (e *entry) allows(how access) bool {
+func (e *entry) allows(how vmFlags) bool {
 	return e.bits&Present != 0 && (how != store || e.bits&Writable != 0)
 }
 
