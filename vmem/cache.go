@@ -1,8 +1,8 @@
 package vmem
 
 import (
-	"cmp"
 	"io"
+	"maps"
 	"slices"
 )
 
@@ -161,12 +161,11 @@ func (o *Object) resident(first, last uint64) []*frame {
 		}
 		return found
 	}
-	for i, f := range o.pages {
+	for _, i := range slices.Sorted(maps.Keys(o.pages)) {
 		if first <= i && i < last {
-			found = append(found, f)
+			found = append(found, o.pages[i])
 		}
 	}
-	slices.SortFunc(found, func(a, b *frame) int { return cmp.Compare(a.index, b.index) })
 	return found
 }
 

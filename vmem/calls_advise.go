@@ -160,10 +160,10 @@ func (p *Process) Mincore(addr Addr, n uint64, vec []byte) error {
 	}
 	for i, at := 0, addr; at < addr+Addr(n); i, at = i+1, at+PageSize {
 		a := p.at(at)
-		if a == nil {
+		switch {
+		case a == nil:
 			return ENOMEM
-		}
-		if i >= len(vec) {
+		case i >= len(vec):
 			return EFAULT
 		}
 		vec[i] = 0

@@ -17,21 +17,16 @@ func (p *Process) Fork() *Process {
 		copied.flags &^= vmLockFlags
 		copied.lineage = nil
 		child.link(&copied)
-		if a.flags&vmWipeOnFork == 0 && a.lineage != nil {
-			copied.lineage = &lineage{inherited: true}
-			p.shareEntries(child, a)
+		if a.flags&vmWipeOnFork != 0 || a.lineage == nil {
+			continue
+		}
+		copied.lineage = &lineage{inherited: true}
+		for at, e := range p.table.all(a.start, a.end) {
+			e.bits &^= Writable // neither may store from now on: the first who does copies
+			child.show(at, e.frame, e.bits&^(Accessed|Dirty))
 		}
 	}
 	return child
-}
-
-// shareEntries shows the child the pages that its parent sees in an area.
-// Neither may write to them from now on: the first store copies.
-func (p *Process) shareEntries(child *Process, a *area) {
-	for at, e := range p.table.all(a.start, a.end) {
-		e.bits &^= Writable
-		child.show(at, e.frame, e.bits&^(Accessed|Dirty))
-	}
 }
 
 // Exit ends the process: everything is unmapped. Its calls must not be used

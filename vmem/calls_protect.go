@@ -5,17 +5,15 @@ package vmem
 // file or its mode forbids, and ENOMEM at a hole: what lies before is changed.
 func (p *Process) Mprotect(addr Addr, n uint64, prot Prot) error {
 	p.m.call("mprotect")
-	if addr != addr.floor() {
-		return EINVAL
-	}
-	if n == 0 {
-		return nil
-	}
 	end := addr + Addr(n).ceil()
-	if end <= addr {
+	switch {
+	case addr != addr.floor():
+		return EINVAL
+	case n == 0:
+		return nil
+	case end <= addr:
 		return ENOMEM
-	}
-	if prot&^(ProtRead|ProtWrite|ProtExec) != 0 {
+	case prot&^(ProtRead|ProtWrite|ProtExec) != 0:
 		return EINVAL
 	}
 	for part := range p.parts(addr, end) {

@@ -64,18 +64,17 @@ func (p *Process) Mremap(old Addr, oldLen, newLen uint64, flags RemapFlags, to A
 // remapArguments checks what needs no area.
 func (p *Process) remapArguments(r remap) error {
 	high := p.m.cfg.High
-	if r.flags&^(RemapMayMove|RemapFixed|RemapDontUnmap) != 0 || r.old != r.old.floor() || r.newLen == 0 || r.newLen > high {
+	switch {
+	case r.flags&^(RemapMayMove|RemapFixed|RemapDontUnmap) != 0,
+		r.old != r.old.floor(), r.newLen == 0, r.newLen > high:
 		return EINVAL
-	}
-	if !r.moves() {
+	case !r.moves():
 		return nil
-	}
-	overlap := r.old+r.oldLen > r.to && r.to+r.newLen > r.old
-	if r.to > high-r.newLen || r.to != r.to.floor() || r.flags&RemapMayMove == 0 ||
-		r.flags&RemapDontUnmap != 0 && r.oldLen != r.newLen || overlap {
+	case r.to > high-r.newLen, r.to != r.to.floor(), r.flags&RemapMayMove == 0,
+		r.flags&RemapDontUnmap != 0 && r.oldLen != r.newLen,
+		r.old+r.oldLen > r.to && r.to+r.newLen > r.old: // they overlap
 		return EINVAL
-	}
-	if len(p.areas)+2 >= p.m.cfg.MaxAreas-3 {
+	case len(p.areas)+2 >= p.m.cfg.MaxAreas-3:
 		return ENOMEM
 	}
 	return nil
@@ -83,26 +82,21 @@ func (p *Process) remapArguments(r remap) error {
 
 // remappable checks the area that is to be moved or to grow.
 func (p *Process) remappable(a *area, r remap) error {
-	if a == nil {
-		return EFAULT
-	}
-	if r.newLen <= r.oldLen && !r.moves() {
-		return nil // shrinks in place, across whatever there is
-	}
-	if r.oldLen == 0 && a.flags&(vmShared|vmMayShare) == 0 {
-		return EINVAL
-	}
-	if min(r.oldLen, r.newLen) > a.end-r.old {
-		return EFAULT
-	}
-	if r.newLen <= r.oldLen {
-		return nil
-	}
 	more := uint64(r.newLen - r.oldLen)
-	if a.page(r.old)+uint64(r.newLen)>>pageShift < a.page(r.old) {
+	switch {
+	case a == nil:
+		return EFAULT
+	case r.newLen <= r.oldLen && !r.moves():
+		return nil // shrinks in place, across whatever there is
+	case r.oldLen == 0 && a.flags&(vmShared|vmMayShare) == 0:
 		return EINVAL
-	}
-	if a.flags&vmLocked != 0 && !p.mayLockMore(more) {
+	case min(r.oldLen, r.newLen) > a.end-r.old:
+		return EFAULT
+	case r.newLen <= r.oldLen:
+		return nil
+	case a.page(r.old)+uint64(r.newLen)>>pageShift < a.page(r.old):
+		return EINVAL
+	case a.flags&vmLocked != 0 && !p.mayLockMore(more):
 		return EAGAIN
 	}
 	return p.mayAdd(a.flags, more>>pageShift)

@@ -284,15 +284,15 @@ func (r *recorder) states(limit int) (all []state) {
 // image makes a state; torn, the choice is made for each sector.
 func (o *Object) image(indexes []uint64, s state, torn bool) *Image {
 	im := &Image{store: o.store, size: s.sizes[s.pick(len(s.sizes))], pages: map[uint64][]byte{}}
+	piece := PageSize
+	if torn {
+		piece = SectorSize
+	}
 	for _, index := range indexes {
 		h := *s.pages[index]
-		if !torn {
-			im.pages[index] = h[s.pick(len(h))]
-			continue
-		}
-		page := make([]byte, 0, PageSize)
-		for at := 0; at < PageSize; at += SectorSize {
-			page = append(page, h[s.pick(len(h))][at:at+SectorSize]...)
+		var page []byte
+		for at := 0; at < PageSize; at += piece {
+			page = append(page, h[s.pick(len(h))][at:at+piece]...)
 		}
 		im.pages[index] = page
 	}

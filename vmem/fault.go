@@ -120,19 +120,15 @@ func (p *Process) bus(a Addr, err error) error {
 //	    otherwise                                              the object's page,
 //	                                                           minor if it was in memory, major if not
 func (p *Process) fault(a Addr, how vmFlags) (*entry, error) {
-	if !a.canonical() {
-		return nil, p.segv(0, KERNEL)
-	}
-	ar := p.at(a)
-	if ar == nil {
-		return nil, p.segv(a, MAPERR)
-	}
-	if ar.flags&how == 0 {
-		return nil, p.segv(a, ACCERR)
-	}
-	at := a.floor()
+	ar, e, at := p.at(a), p.table.lookup(a), a.floor()
 	var err error
-	switch e := p.table.lookup(a); {
+	switch {
+	case !a.canonical():
+		err = p.segv(0, KERNEL)
+	case ar == nil:
+		err = p.segv(a, MAPERR)
+	case ar.flags&how == 0:
+		err = p.segv(a, ACCERR)
 	case e != nil && e.frame != nil:
 		err = p.writeProtected(ar, at, e)
 	case ar.file == nil:
@@ -140,10 +136,7 @@ func (p *Process) fault(a Addr, how vmFlags) (*entry, error) {
 	default:
 		err = p.objectPage(ar, a, how)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return p.table.lookup(a), nil
+	return p.table.lookup(a), err
 }
 
 // resolved tells of a fault that f was the answer to.

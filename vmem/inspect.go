@@ -46,24 +46,20 @@ func (a Area) String() string {
 func (p *Process) Areas() iter.Seq[Area] {
 	return func(yield func(Area) bool) {
 		for _, a := range p.areas {
-			if !yield(a.public()) {
+			has := func(f vmFlags) bool { return a.flags&f != 0 }
+			v := Area{
+				Start: a.start, End: a.end, Prot: Prot(a.flags & vmAccess), Shared: has(vmMayShare),
+				Locked: has(vmLocked), OnFault: has(vmOnFault), DontFork: has(vmDontCopy), WipeOnFork: has(vmWipeOnFork),
+				DontDump: has(vmDontDump), Random: has(vmRandom), Sequential: has(vmSequential),
+			}
+			if a.file != nil {
+				v.Object, v.Offset = a.file.object, int64(a.pgoff)<<pageShift
+			}
+			if !yield(v) {
 				return
 			}
 		}
 	}
-}
-
-func (a *area) public() Area {
-	has := func(f vmFlags) bool { return a.flags&f != 0 }
-	v := Area{
-		Start: a.start, End: a.end, Prot: Prot(a.flags & vmAccess), Shared: has(vmMayShare),
-		Locked: has(vmLocked), OnFault: has(vmOnFault), DontFork: has(vmDontCopy), WipeOnFork: has(vmWipeOnFork),
-		DontDump: has(vmDontDump), Random: has(vmRandom), Sequential: has(vmSequential),
-	}
-	if a.file != nil {
-		v.Object, v.Offset = a.file.object, int64(a.pgoff)<<pageShift
-	}
-	return v
 }
 
 // An Entry is what a page table says about a page.

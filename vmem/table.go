@@ -67,20 +67,28 @@ func slot(a Addr, depth int) int {
 	return int(a>>(12+levelBits*depth)) & (fanout - 1)
 }
 
+// find returns the entry of a's page and how many bytes it stands for, or nil
+// and how many the level does that is missing.
+func (t *table) find(a Addr) (e *entry, size Addr) {
+	l := t.root
+	for depth := 3; l != nil; depth-- {
+		if depth == 0 {
+			return &l.entries[slot(a, 0)], PageSize
+		}
+		size = PageSize << (levelBits * depth)
+		l = l.down[slot(a, depth)]
+	}
+	return nil, size
+}
+
 // lookup finds the entry of a's page, nil where a level is missing. The upper
 // half of all addresses is the kernel's, and is in no table here.
 func (t *table) lookup(a Addr) *entry {
 	if a >= 1<<47 {
 		return nil
 	}
-	l := t.root
-	for depth := 3; l != nil && depth > 0; depth-- {
-		l = l.down[slot(a, depth)]
-	}
-	if l == nil {
-		return nil
-	}
-	return &l.entries[slot(a, 0)]
+	e, _ := t.find(a)
+	return e
 }
 
 // levels are those that lead to the entry of a's page, the lowest first. Those
@@ -132,34 +140,15 @@ func (t *table) clear(a Addr) {
 }
 
 // all yields the entries of [start, end) that are not empty, in order. The
-// entry that was yielded may be cleared by the caller, others may not.
+// caller may clear them.
 func (t *table) all(start, end Addr) iter.Seq2[Addr, *entry] {
 	return func(yield func(Addr, *entry) bool) {
-		if t.root != nil && start < end {
-			t.root.walk(3, 0, start, end-1, yield)
-		}
-	}
-}
-
-// walk yields what lies under l, whose first page is at base, in [start, last].
-func (l *level) walk(depth int, base, start, last Addr, yield func(Addr, *entry) bool) bool {
-	size := Addr(PageSize) << (levelBits * depth)
-	first, final := 0, fanout-1
-	if start > base {
-		first = int((start - base) / size)
-	}
-	if last < base+size*fanout-1 {
-		final = int((last - base) / size)
-	}
-	for i := first; i <= final; i++ {
-		at := base + Addr(i)*size
-		if depth == 0 {
-			if e := &l.entries[i]; e.frame != nil && !yield(at, e) {
-				return false
+		for at := start.floor(); at < min(end, 1<<47) && t.root != nil; {
+			e, size := t.find(at)
+			if e != nil && e.frame != nil && !yield(at, e) {
+				return
 			}
-		} else if down := l.down[i]; down != nil && !down.walk(depth-1, at, start, last, yield) {
-			return false
+			at = at&^(size-1) + size
 		}
 	}
-	return true
 }
