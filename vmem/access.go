@@ -10,22 +10,15 @@ func (p *Process) Load(a Addr) (byte, error) { return p.read(a, load) }
 func (p *Process) Fetch(a Addr) (byte, error) { return p.read(a, fetch) }
 
 func (p *Process) read(a Addr, how vmFlags) (byte, error) {
-	f, err := p.touch(a, how)
-	if err != nil {
-		return 0, err
-	}
-	return f.data[a&(PageSize-1)], nil
+	var b [1]byte
+	_, err := p.copyPages(a, b[:], how)
+	return b[0], err
 }
 
 // Store writes the byte at a.
 func (p *Process) Store(a Addr, b byte) error {
-	f, err := p.touch(a, store)
-	if err != nil {
-		return err
-	}
-	f.data[a&(PageSize-1)] = b
-	f.object.after(f)
-	return nil
+	_, err := p.copyPages(a, []byte{b}, store)
+	return err
 }
 
 // A Word is a number that [LoadAt] and [StoreAt] can move, in the byte order

@@ -1,6 +1,9 @@
 package vmem
 
-import "io"
+import (
+	"bytes"
+	"io"
+)
 
 // Read is pread: it copies up to n bytes of f from off on to the process's
 // memory at buf. It returns how many; 0 at the end of the file. A fault in the
@@ -84,10 +87,10 @@ func (o *Object) read(n uint64, off int64, put mover) (done int, err error) {
 // write fills [off, off+n) from get, a page at a time. Pages that are written
 // in part are read first.
 func (o *Object) write(n uint64, off int64, get mover) (done int, err error) {
-	if n == 0 {
+	switch {
+	case n == 0:
 		return 0, nil
-	}
-	if off >= o.maxSize {
+	case off >= o.maxSize:
 		return 0, EFBIG
 	}
 	n = min(n, uint64(o.maxSize-off))
@@ -114,7 +117,7 @@ func (o *Object) writeChunk(chunk []byte, off int64) (err error) {
 	f := o.cached(index)
 	switch {
 	case f != nil:
-	case index < o.end() && !(whole && o.pages[index] == nil && o.crash == nil):
+	case index < o.end() && !(whole && o.pages[index] == nil):
 		f, _, err = o.page(index, vmRandom)
 	default:
 		f, err = o.fresh(index)
@@ -122,7 +125,6 @@ func (o *Object) writeChunk(chunk []byte, off int64) (err error) {
 	if err != nil {
 		return err
 	}
-	o.before(f)
 	copy(f.data[off&(PageSize-1):], chunk)
 	f.referenced = true
 	if end := off + int64(len(chunk)); end > o.size {
@@ -159,12 +161,7 @@ func (f *File) WriteAt(b []byte, off int64) (int, error) {
 	if err := f.usableAt(off, WriteOnly); err != nil {
 		return 0, err
 	}
-	rest := b
-	n, err := f.object.write(uint64(len(b)), off, func(chunk []byte) (int, error) {
-		n := copy(chunk, rest)
-		rest = rest[n:]
-		return n, nil
-	})
+	n, err := f.object.write(uint64(len(b)), off, bytes.NewReader(b).Read)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
 	}
@@ -178,10 +175,10 @@ func (f *File) Truncate(size int64) error {
 		return err
 	}
 	f.object.m.call("ftruncate")
-	if f.mode&WriteOnly == 0 {
+	switch {
+	case f.mode&WriteOnly == 0:
 		return EINVAL
-	}
-	if size > f.object.maxSize {
+	case size > f.object.maxSize:
 		return EFBIG
 	}
 	return f.object.resize(size)

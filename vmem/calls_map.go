@@ -204,20 +204,16 @@ func (p *Process) mapped(start, end Addr, flags vmFlags) (n uint64) {
 	return n
 }
 
+// free tells whether no area overlaps [start, end).
+func (p *Process) free(start, end Addr) bool { return p.mapped(start, end, 0) == 0 }
+
 // mayAdd tells whether n pages more of these flags fit into the limits.
 func (p *Process) mayAdd(flags vmFlags, n uint64) error {
-	if !p.mayHave(n) || flags&(vmWrite|vmShared) == vmWrite && !p.mayHaveData(n) {
+	data := p.Limits.Data != 0 && flags&(vmWrite|vmShared) == vmWrite
+	if p.total+n > p.Limits.AS>>pageShift || data && p.data+n > p.Limits.Data>>pageShift {
 		return ENOMEM
 	}
 	return nil
-}
-
-// mayHave tells whether n more pages are within the limit of all areas.
-func (p *Process) mayHave(n uint64) bool { return p.total+n <= p.Limits.AS>>pageShift }
-
-// mayHaveData tells whether n more private writable pages are within the limit.
-func (p *Process) mayHaveData(n uint64) bool {
-	return p.Limits.Data == 0 || p.data+n <= p.Limits.Data>>pageShift
 }
 
 // Munmap takes [addr, addr+n) out of the address space, whatever is there;

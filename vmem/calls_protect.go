@@ -38,7 +38,7 @@ func (p *Process) protect(part *area, want vmFlags) error {
 		return nil
 	}
 	if flags&(vmWrite|vmShared) == vmWrite && old&vmWrite == 0 {
-		if n := part.pages(); p.mayHave(n) && !p.mayHaveData(n) {
+		if n := part.pages(); p.mayAdd(old, n) == nil && p.mayAdd(flags, n) != nil {
 			return ENOMEM
 		}
 		if old&vmNoReserve == 0 {

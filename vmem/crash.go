@@ -50,7 +50,7 @@ func (o *Object) Record(most int) error {
 	o.crash = &recorder{max(most, 2), []era{now}, map[uint64]bool{}}
 	for _, f := range o.resident(0, o.end()) {
 		if f.state == StateDirty {
-			now.pages[f.index] = &history{o.stored(f.index), o.snapshot(f)}
+			o.after(f)
 		}
 	}
 	return nil
@@ -58,32 +58,25 @@ func (o *Object) Record(most int) error {
 
 func (r *recorder) now() *era { return &r.eras[len(r.eras)-1] }
 
-// history is a page's; it begins, if the page was durable until now, with what
-// it held.
-func (r *recorder) history(index uint64, held func() []byte) *history {
-	h := r.now().pages[index]
+// history is a page's. It begins, if the page was durable until now, with what
+// the Store holds.
+func (o *Object) history(index uint64) *history {
+	h := o.crash.now().pages[index]
 	if h == nil {
-		h = &history{held()}
-		for _, e := range r.eras {
+		h = &history{o.stored(index)}
+		for _, e := range o.crash.eras {
 			e.pages[index] = h
 		}
 	}
 	return h
 }
 
-// before is told of each store to a page, so that it is kept as it was.
-func (o *Object) before(f *frame) {
-	if o != nil && o.crash != nil {
-		o.crash.history(f.index, func() []byte { return o.snapshot(f) })
-	}
-}
-
-// after keeps a page as it has become.
+// after is told of each store to a page, and keeps what it has become.
 func (o *Object) after(f *frame) {
 	if o == nil || o.crash == nil {
 		return
 	}
-	h := o.crash.now().pages[f.index]
+	h := o.history(f.index)
 	if *h = append(*h, o.snapshot(f)); len(*h) > o.crash.most {
 		*h = slices.Delete(*h, 1, 2)
 	}
@@ -123,7 +116,7 @@ func (o *Object) cut(from, to, size int64) {
 	for at := from &^ (PageSize - 1); at < to; at += PageSize {
 		index := uint64(at) >> pageShift
 		var zeroed history
-		for _, v := range *r.history(index, func() []byte { return o.stored(index) }) {
+		for _, v := range *o.history(index) {
 			v = slices.Clone(v)
 			clear(v[max(from-at, 0):min(to-at, PageSize)])
 			if zeroed = append(zeroed, v); at >= from {

@@ -1,6 +1,9 @@
 package vmem
 
-import "strconv"
+import (
+	"cmp"
+	"strconv"
+)
 
 // An Errno is why a call was refused. Its numbers and names are those of Linux
 // on amd64 and arm64, on every platform that the engine runs on, so that a
@@ -46,12 +49,7 @@ var errnos = map[Errno]struct{ name, text string }{
 func (e Errno) Error() string { return errnos[e].text }
 
 // Name is e as C programs write it: "EINVAL".
-func (e Errno) Name() string {
-	if n := errnos[e].name; n != "" {
-		return n
-	}
-	return "errno " + strconv.Itoa(int(e))
-}
+func (e Errno) Name() string { return cmp.Or(errnos[e].name, "errno "+strconv.Itoa(int(e))) }
 
 // A storeError is an EIO with its cause: errors.Is finds both.
 type storeError struct{ cause error }

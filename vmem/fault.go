@@ -61,14 +61,8 @@ func (f *Fault) Unwrap() error { return f.Err }
 // allows it, by a fault if not. The frame is the page of a; it stays valid
 // until the next access.
 func (p *Process) touch(a Addr, how vmFlags) (*frame, error) {
-	if how == fetch {
-		// No bit of an entry says it: the area is asked each time.
-		if ar := p.at(a); ar != nil && ar.flags&vmExec == 0 {
-			return nil, p.segv(a, ACCERR)
-		}
-	}
 	e := p.table.lookup(a)
-	if e == nil || !e.allows(how) {
+	if e == nil || !e.allows(how) || how == fetch { // no bit of an entry says that
 		var err error
 		if e, err = p.fault(a, how); err != nil {
 			return nil, err
@@ -78,7 +72,6 @@ func (p *Process) touch(a Addr, how vmFlags) (*frame, error) {
 	if how == store {
 		e.bits |= Dirty
 		e.frame.lazy = false
-		e.frame.object.before(e.frame)
 	}
 	return e.frame, nil
 }
@@ -129,6 +122,7 @@ func (p *Process) fault(a Addr, how vmFlags) (*entry, error) {
 		err = p.segv(a, MAPERR)
 	case ar.flags&how == 0:
 		err = p.segv(a, ACCERR)
+	case e != nil && e.allows(how): // a fetch
 	case e != nil && e.frame != nil:
 		err = p.writeProtected(ar, at, e)
 	case ar.file == nil:

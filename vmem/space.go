@@ -93,12 +93,6 @@ func (s *space) at(a Addr) *area {
 	return nil
 }
 
-// free tells whether no area overlaps [start, end).
-func (s *space) free(start, end Addr) bool {
-	i := s.index(start)
-	return i == len(s.areas) || s.areas[i].start >= end
-}
-
 // parts yields what lies in [start, end), in order: of each area a copy of the
 // part that is inside, and nil for each hole. An area is looked up when its turn
 // comes, so that those before it may be changed meanwhile.
