@@ -1,6 +1,7 @@
 package vmem
 
 import (
+	"cmp"
 	"io"
 	"maps"
 	"slices"
@@ -36,11 +37,10 @@ func (o *Object) page(index uint64, advice vmFlags) (f *frame, missed bool, err 
 	if err != nil {
 		return nil, true, err
 	}
-	f, err = o.load(index)
-	if err != nil {
+	switch f, err = o.load(index); {
+	case err != nil:
 		return nil, true, err
-	}
-	if f.state == StatePoisoned {
+	case f.state == StatePoisoned:
 		return nil, true, &storeError{f.err}
 	}
 	f.held++
@@ -96,10 +96,7 @@ func (o *Object) load(index uint64) (*frame, error) {
 	got, err := o.store.ReadAt(f.data[:n], f.off())
 	f.state, f.err = StateClean, nil
 	if got < n && err != io.EOF {
-		if err == nil {
-			err = io.ErrNoProgress
-		}
-		f.state, f.err, got = StatePoisoned, err, 0
+		f.state, f.err, got = StatePoisoned, cmp.Or(err, io.ErrNoProgress), 0
 	}
 	clear(f.data[got:])
 	o.m.tell(Event{Kind: BytesIn, Object: o, Off: f.off(), N: got, Frame: f.number})
@@ -127,7 +124,8 @@ func (o *Object) add(f *frame, index uint64) {
 	f.object, f.index = o, index
 	o.pages[index] = f
 	if o.store != nil {
-		o.m.enqueue(f)
+		f.hour = len(o.m.clock)
+		o.m.clock = append(o.m.clock, f)
 	}
 }
 
@@ -187,25 +185,19 @@ func (o *Object) writePage(f *frame) {
 	f.state = StateClean
 	o.m.tell(Event{Kind: BytesOut, Object: o, Off: f.off(), N: n, Frame: f.number})
 	if err != nil {
-		o.failure.add(err)
-		o.crash.failed(f.index, f.index+1)
-	}
-}
-
-// writeBack writes the dirty pages of [first, last).
-func (o *Object) writeBack(first, last uint64) {
-	for _, f := range o.resident(first, last) {
-		if f.state == StateDirty {
-			o.writePage(f)
-		}
+		o.failed(f.index, f.index+1, err)
 	}
 }
 
 // WriteBack writes the dirty pages among n from first on to the Store, as a
 // kernel does when it likes. It makes nothing durable: that is Sync's. A
 // failure is told by the next sync of each open file.
-func (m *Machine) WriteBack(o *Object, first uint64, n uint64) {
-	o.writeBack(first, first+min(n, ^first))
+func (m *Machine) WriteBack(o *Object, first, n uint64) {
+	for _, f := range o.resident(first, first+min(n, ^first)) {
+		if f.state == StateDirty {
+			o.writePage(f)
+		}
+	}
 }
 
 // sync writes the dirty pages of [first, last) and makes the Store durable. f
@@ -215,16 +207,15 @@ func (o *Object) sync(f *File, first, last uint64) error {
 	if !ok {
 		return nil
 	}
-	o.writeBack(first, last)
+	o.m.WriteBack(o, first, last-first)
 	err := w.Sync()
 	o.m.tell(Event{Kind: Synced, Object: o, Off: int64(first) << pageShift})
 	if err != nil {
-		o.failure.add(err)
-		o.crash.failed(first, last)
+		o.failed(first, last, err)
 	} else {
 		o.crash.synced(first, last)
 	}
-	return o.failure.report(f)
+	return f.failure()
 }
 
 // resize is truncate: what lies beyond the new end is gone, from memory, from

@@ -152,10 +152,10 @@ func reach(how vmFlags) func(*Process, *area) error {
 // ENOMEM at a hole, with what lies before it told.
 func (p *Process) Mincore(addr Addr, n uint64, vec []byte) error {
 	p.m.call("mincore")
-	if addr != addr.floor() {
+	switch high := p.m.cfg.High; {
+	case addr != addr.floor():
 		return EINVAL
-	}
-	if high := p.m.cfg.High; addr > high || n > uint64(high-addr) {
+	case addr > high || n > uint64(high-addr):
 		return ENOMEM
 	}
 	for i, at := 0, addr; at < addr+Addr(n); i, at = i+1, at+PageSize {

@@ -29,13 +29,13 @@ func (p *Process) Write(f *File, buf Addr, n uint64, off int64) (int, error) {
 
 // rangeOK checks what pread and pwrite check before they begin.
 func (p *Process) rangeOK(f *File, need Mode, buf Addr, n uint64, off int64) error {
-	if err := f.usableAt(off, need); err != nil {
+	err, high := f.usable(need, off), p.m.cfg.High
+	switch {
+	case err != nil:
 		return err
-	}
-	if n > 1<<63-1 || off > 1<<63-1-int64(n) {
+	case n > 1<<63-1 || off > 1<<63-1-int64(n):
 		return EINVAL
-	}
-	if high := p.m.cfg.High; buf > high || n > uint64(high-buf) {
+	case buf > high || n > uint64(high-buf):
 		return EFAULT
 	}
 	return nil
@@ -87,14 +87,11 @@ func (o *Object) read(n uint64, off int64, put mover) (done int, err error) {
 // write fills [off, off+n) from get, a page at a time. Pages that are written
 // in part are read first.
 func (o *Object) write(n uint64, off int64, get mover) (done int, err error) {
-	switch {
-	case n == 0:
-		return 0, nil
-	case off >= o.maxSize:
+	if n > 0 && off >= o.maxSize {
 		return 0, EFBIG
 	}
 	n = min(n, uint64(o.maxSize-off))
-	if off > o.size {
+	if n > 0 && off > o.size {
 		o.zeroBeforeGrowth()
 	}
 	for uint64(done) < n && err == nil {
@@ -140,7 +137,7 @@ func (o *Object) writeChunk(chunk []byte, off int64) (err error) {
 // ReadAt reads the file through the page cache into memory outside the
 // machine. It is not a process's call and counts as none.
 func (f *File) ReadAt(b []byte, off int64) (int, error) {
-	if err := f.usableAt(off, ReadOnly); err != nil {
+	if err := f.usable(ReadOnly, off); err != nil {
 		return 0, err
 	}
 	rest := b
@@ -158,7 +155,7 @@ func (f *File) ReadAt(b []byte, off int64) (int, error) {
 // WriteAt writes the file through the page cache from memory outside the
 // machine, and makes it longer if it must.
 func (f *File) WriteAt(b []byte, off int64) (int, error) {
-	if err := f.usableAt(off, WriteOnly); err != nil {
+	if err := f.usable(WriteOnly, off); err != nil {
 		return 0, err
 	}
 	n, err := f.object.write(uint64(len(b)), off, bytes.NewReader(b).Read)
@@ -171,7 +168,7 @@ func (f *File) WriteAt(b []byte, off int64) (int, error) {
 // Truncate sets the file's size, as ftruncate does. Pages beyond a smaller one
 // are taken from everybody who maps them, copies too: an access is a SIGBUS.
 func (f *File) Truncate(size int64) error {
-	if err := f.usableAt(size, 0); err != nil {
+	if err := f.usable(0, size); err != nil {
 		return err
 	}
 	f.object.m.call("ftruncate")
@@ -188,7 +185,7 @@ func (f *File) Truncate(size int64) error {
 // fsync does. After a failed write-back it answers EIO, once for each File,
 // and what was not written is never written.
 func (f *File) Sync() error {
-	if err := f.usable(0); err != nil {
+	if err := f.usable(0, 0); err != nil {
 		return err
 	}
 	f.object.m.call("fsync")

@@ -39,10 +39,11 @@ func (p *Process) Mlock2(addr Addr, n uint64, flags LockFlags) error {
 	if flags&^LockOnFault != 0 {
 		return EINVAL
 	}
+	how := vmLocked
 	if flags&LockOnFault != 0 {
-		return p.lock(addr, n, vmLocked|vmOnFault)
+		how |= vmOnFault
 	}
-	return p.lock(addr, n, vmLocked)
+	return p.lock(addr, n, how)
 }
 
 func (p *Process) lock(addr Addr, n uint64, how vmFlags) error {

@@ -22,8 +22,6 @@ const (
 	MapSharedValidate MapFlags = 0x03
 	MapFixed          MapFlags = 0x10
 	MapAnonymous      MapFlags = 0x20
-	MapDenyWrite      MapFlags = 0x0800 // ignored, as Linux does
-	MapExecutable     MapFlags = 0x1000 // ignored, as Linux does
 	MapLocked         MapFlags = 0x2000
 	MapNoReserve      MapFlags = 0x4000
 	MapPopulate       MapFlags = 0x8000
@@ -31,8 +29,9 @@ const (
 	MapStack          MapFlags = 0x20000 // merges with its like alone (since Linux 6.7)
 	MapFixedNoReplace MapFlags = 0x100000
 
-	mapType  MapFlags = 0x0f
-	mapKnown          = mapType | MapFixed | MapAnonymous | MapDenyWrite | MapExecutable | MapLocked |
+	mapIgnored MapFlags = 0x1800 // MAP_DENYWRITE and MAP_EXECUTABLE
+	mapType    MapFlags = 0x0f
+	mapKnown            = mapType | MapFixed | MapAnonymous | mapIgnored | MapLocked |
 		MapNoReserve | MapPopulate | MapNonblock | MapStack // Linux forgot MapFixedNoReplace
 )
 
@@ -53,7 +52,7 @@ func (p *Process) Mmap(addr Addr, n uint64, prot Prot, flags MapFlags, f *File, 
 	switch {
 	case off&(PageSize-1) != 0:
 		return 0, EINVAL
-	case flags&MapAnonymous == 0 && f.usable(0) != nil:
+	case flags&MapAnonymous == 0 && f.usable(0, 0) != nil:
 		return 0, EBADF
 	case n == 0:
 		return 0, EINVAL
@@ -150,10 +149,7 @@ func (p *Process) vacancy(addr Addr, length uint64, flags MapFlags) (Addr, error
 	if addr != 0 && addr <= last && p.free(addr, addr+Addr(length)) {
 		return addr, nil
 	}
-	if addr, ok := p.place(length, c); ok {
-		return addr, nil
-	}
-	return 0, ENOMEM
+	return p.place(length, c)
 }
 
 // ofFile decides whether a file may be mapped like this, and what its area may do.

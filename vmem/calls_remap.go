@@ -37,12 +37,11 @@ func (p *Process) Mremap(old Addr, oldLen, newLen uint64, flags RemapFlags, to A
 		return p.remapSeveral(r)
 	}
 	a := p.at(r.old)
-	if err := p.remappable(a, r); err != nil {
-		return 0, err
-	}
 	grows := r.newLen > r.oldLen
-	at, err := r.old, error(nil)
+	at, err := r.old, p.remappable(a, r)
 	switch {
+	case err != nil:
+		return 0, err
 	case r.moves():
 		at, err = p.remapTo(r)
 	case r.newLen < r.oldLen:
@@ -54,9 +53,7 @@ func (p *Process) Mremap(old Addr, oldLen, newLen uint64, flags RemapFlags, to A
 		return 0, err
 	}
 	if grows && a.flags&vmLocked != 0 {
-		if grown := p.at(at); grown != nil {
-			_ = p.populate(grown.part(at+r.oldLen, at+r.newLen)) // not told, as Linux does
-		}
+		_ = p.populate(p.at(at).part(at+r.oldLen, at+r.newLen)) // not told, as Linux does
 	}
 	return at, nil
 }
@@ -165,9 +162,8 @@ func (p *Process) grow(a *area, r remap) (Addr, error) {
 }
 
 // move makes an area at r.to, or where there is room, and moves the entries to
-// it. Private memory that
-// nobody touched is as good as new: it counts its pages from its new address,
-// so that it merges there.
+// it. Private memory that nobody touched is as good as new: it counts its pages
+// from its new address, so that it merges there.
 func (p *Process) move(a *area, r remap, where MapFlags) (to Addr, err error) {
 	if to, err = p.vacancy(r.to, uint64(r.newLen), where); err != nil {
 		return 0, err
@@ -191,11 +187,10 @@ func (p *Process) move(a *area, r remap, where MapFlags) (to Addr, err error) {
 		}
 		return to, nil
 	}
-	if left := p.at(r.old); left != nil {
-		left.flags &^= vmLockFlags // VmLck counts its pages for ever: so does Linux 6.18
-		if whole && left.end == r.old+r.oldLen && left.start == r.old {
-			left.lineage = nil // its pages are gone
-		}
+	left := p.at(r.old)
+	left.flags &^= vmLockFlags // VmLck counts its pages for ever: so does Linux 6.18
+	if whole && left.start == r.old && left.end == r.old+r.oldLen {
+		left.lineage = nil // its pages are gone
 	}
 	return to, nil
 }

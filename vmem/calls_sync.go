@@ -18,12 +18,12 @@ const (
 // ENOMEM for holes, after the rest is done.
 func (p *Process) Msync(addr Addr, n uint64, flags SyncFlags) error {
 	p.m.call("msync")
-	if flags&^(SyncAsync|SyncInvalidate|SyncNow) != 0 || addr != addr.floor() ||
-		flags&(SyncAsync|SyncNow) == SyncAsync|SyncNow {
-		return EINVAL
-	}
 	end := addr + Addr(n).ceil()
-	if end < addr {
+	switch {
+	case flags&^(SyncAsync|SyncInvalidate|SyncNow) != 0, addr != addr.floor(),
+		flags&(SyncAsync|SyncNow) == SyncAsync|SyncNow:
+		return EINVAL
+	case end < addr:
 		return ENOMEM
 	}
 	var hole error

@@ -90,12 +90,11 @@ func (o *Object) snapshot(f *frame) []byte {
 	return data
 }
 
-// stored is what the Store holds of a page.
+// stored is what the Store holds of a page; zeros where it can't be read.
 func (o *Object) stored(index uint64) []byte {
 	data := make([]byte, PageSize)
-	if n, err := o.store.ReadAt(data, int64(index)<<pageShift); err != nil && err != io.EOF {
-		clear(data[n:])
-	}
+	n, _ := o.store.ReadAt(data, int64(index)<<pageShift)
+	clear(data[n:])
 	return data
 }
 
@@ -128,10 +127,10 @@ func (o *Object) cut(from, to, size int64) {
 	r.eras = append(r.eras, era{[]int64{size}, left})
 }
 
-// failed keeps in mind that [first, last) could not be written or made durable.
+// doubts keeps in mind that [first, last) could not be written or made durable.
 // The pages count as clean, so a later sync writes nothing of them, and makes
 // nothing certain.
-func (r *recorder) failed(first, last uint64) {
+func (r *recorder) doubts(first, last uint64) {
 	if r == nil {
 		return
 	}

@@ -21,7 +21,6 @@ const (
 	EFAULT     Errno = 14
 	EBUSY      Errno = 16
 	EEXIST     Errno = 17
-	ENODEV     Errno = 19
 	EINVAL     Errno = 22
 	EFBIG      Errno = 27
 	EOVERFLOW  Errno = 75
@@ -38,7 +37,6 @@ var errnos = map[Errno]struct{ name, text string }{
 	EFAULT:     {"EFAULT", "bad address"},
 	EBUSY:      {"EBUSY", "device or resource busy"},
 	EEXIST:     {"EEXIST", "file exists"},
-	ENODEV:     {"ENODEV", "no such device"},
 	EINVAL:     {"EINVAL", "invalid argument"},
 	EFBIG:      {"EFBIG", "file too large"},
 	EOVERFLOW:  {"EOVERFLOW", "value too large for defined data type"},

@@ -84,14 +84,10 @@ func inCall(err error) error {
 	return err
 }
 
-func (p *Process) segv(a Addr, c Code) error {
-	p.m.tell(Event{Kind: FaultSegv, Process: p, Addr: a})
-	return &Fault{Signal: SIGSEGV, Code: c, Addr: a}
-}
-
-func (p *Process) bus(a Addr, err error) error {
-	p.m.tell(Event{Kind: FaultBus, Process: p, Addr: a})
-	return &Fault{Signal: SIGBUS, Code: ADRERR, Addr: a, Err: err}
+// signal tells of a fault that can't be resolved.
+func (p *Process) signal(kind EventKind, f Fault) error {
+	p.m.tell(Event{Kind: kind, Process: p, Addr: f.Addr})
+	return &f
 }
 
 // fault decides what an access means that the page table did not allow, and
@@ -117,11 +113,11 @@ func (p *Process) fault(a Addr, how vmFlags) (*entry, error) {
 	var err error
 	switch {
 	case !a.canonical():
-		err = p.segv(0, KERNEL)
+		err = p.signal(FaultSegv, Fault{Signal: SIGSEGV, Code: KERNEL})
 	case ar == nil:
-		err = p.segv(a, MAPERR)
+		err = p.signal(FaultSegv, Fault{SIGSEGV, MAPERR, a, nil})
 	case ar.flags&how == 0:
-		err = p.segv(a, ACCERR)
+		err = p.signal(FaultSegv, Fault{SIGSEGV, ACCERR, a, nil})
 	case e != nil && e.allows(how): // a fetch
 	case e != nil && e.frame != nil:
 		err = p.writeProtected(ar, at, e)
@@ -199,11 +195,11 @@ func (p *Process) objectPage(ar *area, a Addr, how vmFlags) error {
 		p.space.begin(ar) // before anything can fail, as Linux does
 	}
 	if index >= o.end() {
-		return p.bus(a, nil)
+		return p.signal(FaultBus, Fault{SIGBUS, ADRERR, a, nil})
 	}
 	f, missed, err := o.page(index, ar.flags)
 	if failed, ok := err.(*storeError); ok {
-		return p.bus(a, failed.cause)
+		return p.signal(FaultBus, Fault{SIGBUS, ADRERR, a, failed.cause})
 	} else if err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ func (p *Process) show(a Addr, f *frame, bits Bits) {
 	if f != p.m.zero {
 		f.mappers = append(f.mappers, mapper{p, a})
 	}
-	p.table.set(a, entry{f, bits})
+	p.table.set(a, entry{frame: f, bits: bits})
 }
 
 // hide empties an entry. A private page that nobody shows any more is gone.
@@ -133,13 +133,7 @@ func (m *Machine) hideEverywhere(f *frame) {
 	}
 }
 
-// enqueue puts a frame of an object with a Store on the clock.
-func (m *Machine) enqueue(f *frame) {
-	f.hour = len(m.clock)
-	m.clock = append(m.clock, f)
-}
-
-// dequeue takes it off. The last one takes its place.
+// dequeue takes a frame off the clock. The last one takes its place.
 func (m *Machine) dequeue(f *frame) {
 	last := m.clock[len(m.clock)-1]
 	m.clock = m.clock[:last.hour]

@@ -73,19 +73,20 @@ type File struct {
 // Open opens the object. A Store that can't be written answers EACCES to any
 // mode but ReadOnly.
 func (o *Object) Open(mode Mode) (*File, error) {
-	if mode&^ReadWrite != 0 || mode == 0 {
+	_, writable := o.store.(WritableStore)
+	switch {
+	case mode&^ReadWrite != 0 || mode == 0:
 		return nil, EINVAL
-	}
-	if _, ok := o.store.(WritableStore); o.store != nil && mode&WriteOnly != 0 && !ok {
+	case o.store != nil && mode&WriteOnly != 0 && !writable:
 		return nil, EACCES
 	}
-	return &File{object: o, mode: mode, seen: o.failure.sample()}, nil
+	return &File{object: o, mode: mode, seen: o.failure.told}, nil
 }
 
 // Close closes the file. Areas that map it stay and keep the object alive;
 // other calls answer EBADF from then on.
 func (f *File) Close() error {
-	if err := f.usable(0); err != nil {
+	if err := f.usable(0, 0); err != nil {
 		return err
 	}
 	f.closed = true
@@ -95,48 +96,39 @@ func (f *File) Close() error {
 // Object is what was opened.
 func (f *File) Object() *Object { return f.object }
 
-// usable answers EBADF for no file, a closed one, or one not open for need.
-func (f *File) usable(need Mode) error {
-	if f == nil || f.closed || f.mode&need != need {
+// usable answers EINVAL for a negative offset, and EBADF for no file, a closed
+// one, or one not open for need.
+func (f *File) usable(need Mode, off int64) error {
+	switch {
+	case off < 0:
+		return EINVAL
+	case f == nil || f.closed || f.mode&need != need:
 		return EBADF
 	}
 	return nil
-}
-
-// usableAt answers EINVAL for a negative offset before that.
-func (f *File) usableAt(off int64, need Mode) error {
-	if off < 0 {
-		return EINVAL
-	}
-	return f.usable(need)
 }
 
 // writeFailure remembers that write-back failed, so that each open file tells
 // it once (Linux calls this errseq_t). A file that is opened later tells it
 // too if nobody did before.
 type writeFailure struct {
-	count uint64
-	err   error // the last one
-	told  bool
+	count, told uint64 // failures, and how many there were when one was last told
+	err         error  // the last one
 }
 
-func (w *writeFailure) add(err error) {
-	w.count++
-	w.err, w.told = err, false
+// failed remembers that [first, last) could not be written or made durable.
+func (o *Object) failed(first, last uint64, err error) {
+	o.failure.count++
+	o.failure.err = err
+	o.crash.doubts(first, last)
 }
 
-func (w *writeFailure) sample() uint64 {
-	if w.count > 0 && !w.told {
-		return w.count - 1
-	}
-	return w.count
-}
-
-// report is the answer of a sync of f: the failure, if f has not told it.
-func (w *writeFailure) report(f *File) error {
+// failure is what a sync of f answers if f has not told it.
+func (f *File) failure() error {
+	w := &f.object.failure
 	if f.seen == w.count {
 		return nil
 	}
-	f.seen, w.told = w.count, true
+	f.seen, w.told = w.count, w.count
 	return &storeError{w.err}
 }

@@ -234,23 +234,16 @@ func (p *Process) modify(part *area, flags vmFlags) error {
 	}
 	part.flags = flags
 	changed := *part
-	if prev, next := p.takers(&changed); prev != nil || next != nil {
-		p.remove(part.start, part.end)
-		p.merge(&changed)
-		return nil
-	}
+	prev, next := p.takers(&changed)
+	alone := prev == nil && next == nil
 	for _, border := range []Addr{part.start, part.end} {
-		if a := p.at(border); a != nil && a.start < border {
-			if len(p.areas) >= p.m.cfg.MaxAreas {
-				return ENOMEM
-			}
-			p.cut(border)
+		if a := p.at(border); alone && a != nil && a.start < border && len(p.areas) >= p.m.cfg.MaxAreas {
+			return ENOMEM
 		}
+		p.cut(border)
 	}
-	a := p.at(part.start)
-	p.count(a, -1)
-	a.flags = flags
-	p.count(a, 1)
+	p.remove(part.start, part.end)
+	p.merge(&changed)
 	return nil
 }
 
@@ -276,22 +269,22 @@ func (s *space) begin(a *area) {
 
 // place finds room for n bytes: the highest free range below base, or if there
 // is none the lowest above it.
-func (s *space) place(n uint64, c *Config) (at Addr, ok bool) {
-	top := c.High
+func (s *space) place(n uint64, c *Config) (at Addr, err error) {
+	top, err := c.High, error(ENOMEM)
 	for i := len(s.areas); i >= 0; i-- {
 		bottom := c.Low
 		if i > 0 {
 			bottom = max(bottom, s.areas[i-1].end)
 		}
 		if end := min(top, c.Base); end > bottom && uint64(end-bottom) >= n {
-			return end - Addr(n), true
+			return end - Addr(n), nil
 		}
 		if start := max(bottom, c.Base); top > start && uint64(top-start) >= n {
-			at, ok = start, true
+			at, err = start, nil
 		}
 		if i > 0 {
 			top = s.areas[i-1].start
 		}
 	}
-	return at, ok
+	return at, err
 }

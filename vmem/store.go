@@ -59,10 +59,8 @@ func (b *Bytes) WriteAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, EINVAL
 	}
-	if end := off + int64(len(p)); end > int64(len(b.p)) && len(p) > 0 {
-		if err := b.Truncate(end); err != nil {
-			return 0, err
-		}
+	if more := off + int64(len(p)-len(b.p)); more > 0 && len(p) > 0 {
+		b.p = append(b.p, make([]byte, more)...)
 	}
 	return copy(b.p[min(off, int64(len(b.p))):], p), nil
 }

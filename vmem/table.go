@@ -42,10 +42,12 @@ const (
 	Private                   // the page is the process's own copy, no page of an object
 )
 
-// An entry is one page of a process: where it is and what the processor may do.
+// An entry is one page of a process, where it is and what the processor may do,
+// or above that a level.
 type entry struct {
 	frame *frame // nil: empty
 	bits  Bits
+	below *level
 }
 
 // allows tells whether the processor gets through without a fault.
@@ -53,32 +55,35 @@ func (e *entry) allows(how vmFlags) bool {
 	return e.bits&Present != 0 && (how != store || e.bits&Writable != 0)
 }
 
-// A table is a page table. Its levels come and go with what they hold.
-type table struct{ root *level }
+// A table is a page table. The levels below its root come and go with what they
+// hold.
+type table struct{ root level }
 
-// A level has 512 children: levels, or at the bottom entries.
+// A level has 512 entries.
 type level struct {
-	used    int // children that exist, or entries that are not empty
-	down    *[fanout]*level
-	entries *[fanout]entry
+	used    int // of them
+	entries [fanout]entry
 }
 
-func slot(a Addr, depth int) int {
-	return int(a>>(12+levelBits*depth)) & (fanout - 1)
+// slot is where the entry is that leads to a, in a level that is so many above
+// the lowest.
+func slot(a Addr, height int) int {
+	return int(a>>(pageShift+levelBits*height)) & (fanout - 1)
 }
 
 // find returns the entry of a's page and how many bytes it stands for, or nil
 // and how many the level does that is missing.
 func (t *table) find(a Addr) (e *entry, size Addr) {
-	l := t.root
-	for depth := 3; l != nil; depth-- {
-		if depth == 0 {
-			return &l.entries[slot(a, 0)], PageSize
+	l := &t.root
+	for height := 3; ; height-- {
+		e, size = &l.entries[slot(a, height)], PageSize<<(levelBits*height)
+		if height == 0 {
+			return e, size
 		}
-		size = PageSize << (levelBits * depth)
-		l = l.down[slot(a, depth)]
+		if l = e.below; l == nil {
+			return nil, size
+		}
 	}
-	return nil, size
 }
 
 // lookup finds the entry of a's page, nil where a level is missing. The upper
@@ -94,25 +99,16 @@ func (t *table) lookup(a Addr) *entry {
 // levels are those that lead to the entry of a's page, the lowest first. Those
 // that are missing are made.
 func (t *table) levels(a Addr) (path [4]*level) {
-	link := &t.root
-	for depth := 3; ; depth-- {
-		if *link == nil {
-			*link = &level{}
-			if depth > 0 {
-				(*link).down = new([fanout]*level)
-			} else {
-				(*link).entries = new([fanout]entry)
-			}
-			if depth < 3 {
-				path[depth+1].used++
-			}
+	path[3] = &t.root
+	for height := 3; height > 0; height-- {
+		e := &path[height].entries[slot(a, height)]
+		if e.below == nil {
+			e.below = new(level)
+			path[height].used++
 		}
-		path[depth] = *link
-		if depth == 0 {
-			return path
-		}
-		link = &path[depth].down[slot(a, depth)]
+		path[height-1] = e.below
 	}
+	return path
 }
 
 // set fills the entry of a's page, which was empty.
@@ -125,16 +121,10 @@ func (t *table) set(a Addr, e entry) {
 // clear empties the entry of a's page, which was not empty, and drops the
 // levels that hold nothing any more.
 func (t *table) clear(a Addr) {
-	path := t.levels(a)
-	path[0].entries[slot(a, 0)] = entry{}
-	for depth, l := range path {
+	for height, l := range t.levels(a) {
+		l.entries[slot(a, height)] = entry{}
 		if l.used--; l.used > 0 {
 			return
-		}
-		if depth == 3 {
-			t.root = nil
-		} else {
-			path[depth+1].down[slot(a, depth+1)] = nil
 		}
 	}
 }
@@ -143,7 +133,7 @@ func (t *table) clear(a Addr) {
 // caller may clear them.
 func (t *table) all(start, end Addr) iter.Seq2[Addr, *entry] {
 	return func(yield func(Addr, *entry) bool) {
-		for at := start.floor(); at < min(end, 1<<47) && t.root != nil; {
+		for at := start.floor(); at < min(end, 1<<47); {
 			e, size := t.find(at)
 			if e != nil && e.frame != nil && !yield(at, e) {
 				return
