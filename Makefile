@@ -8,7 +8,7 @@ BENCHFLAGS ?=
 PLATFORMS := linux/amd64 linux/arm64 linux/386 darwin/arm64 freebsd/amd64 windows/amd64
 TESTED    = $(shell go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
 
-.PHONY: check fmt vet lint vuln test race gomaxprocs1 stress mutants agree agree-long large model kills nettest bench fuzz
+.PHONY: check fmt vet lint vuln test race gomaxprocs1 collecting stress mutants agree agree-long large model kills nettest bench fuzz
 
 check: fmt vet lint vuln
 
@@ -46,6 +46,11 @@ race:
 # Not from the cache: the go command does not see GOMAXPROCS as an input.
 gomaxprocs1:
 	GOMAXPROCS=1 go test -count=1 ./...
+
+# Shared memory on one processor, with a collection every 10 ms: no wait of one
+# process for another may stand in the collector's way.
+collecting:
+	GOMAXPROCS=1 MMAP_TEST_COLLECT=10ms go test -count=1 -timeout 20m ./shm/...
 
 # Every accessor against Close, Resize and Protect, STRESSTIME for each with GOMAXPROCS 1, 2
 # and 4; the seeds are printed (MMAP_TEST_SEED repeats one). Then the suite, with assertions

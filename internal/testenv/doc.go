@@ -37,4 +37,5 @@
 //	MMAP_TEST_SEED     the seed to repeat
 //	MMAP_TEST_DISK     a directory on a real disk file system
 //	MMAP_TEST_RECORDS  where skips are recorded
+//	MMAP_TEST_COLLECT  how often to collect garbage while tests run, as 10ms
 package testenv

@@ -18,6 +18,7 @@ import (
 //
 // Without /proc it sees leaked goroutines and nothing else, and says so.
 func Main(m *testing.M) {
+	startCollector()
 	runChild()
 	flag.Parse()
 	startPoller()
@@ -52,6 +53,20 @@ func whole() bool {
 		}
 	}
 	return true
+}
+
+// startCollector has garbage collected again and again, in children too, if
+// MMAP_TEST_COLLECT says how often.
+func startCollector() {
+	each, err := time.ParseDuration(os.Getenv("MMAP_TEST_COLLECT"))
+	if err != nil || each <= 0 {
+		return
+	}
+	go func() {
+		for range time.Tick(each) {
+			runtime.GC()
+		}
+	}()
 }
 
 // startPoller makes the runtime open its epoll and event descriptors, which
