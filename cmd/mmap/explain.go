@@ -202,7 +202,7 @@ func explain(ctx context.Context, c *console, s *script.Script, o explainOptions
 	doc := newExplainDocument(c, s)
 	text := !c.json && o.html == ""
 	if text {
-		show.head(s)
+		show.head(s, beside != nil)
 	}
 	count := map[stepVerdict]int{}
 	for m, err := range s.Run() {

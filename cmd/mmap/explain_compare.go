@@ -81,10 +81,11 @@ func areaLine(start, end uint64, perms string, offset uint64, path string) strin
 }
 
 // The most that is compared after a step: entries of an area, pages of a
-// process.
+// process; and how many of the latter are told of.
 const (
 	mostEntries  = 4096
 	mostCompared = 256
+	mostTold     = 6
 )
 
 // compareEntries compares which pages are a process's own, and which of them
@@ -94,6 +95,7 @@ func (k *kernelRun) compareEntries(d describer, p script.Process) (differs strin
 	for _, f := range d.state.Frames {
 		shownBy[f.Number] = len(f.Mappers)
 	}
+	var private []string
 	for _, a := range p.Areas {
 		n := min(int64(a.End-a.Start)/vmem.PageSize, mostEntries)
 		there, err := k.machine.Entries(p.Name, a.Start, int(n))
@@ -110,9 +112,22 @@ func (k *kernelRun) compareEntries(d describer, p script.Process) (differs strin
 			if why := k.compareEntry(entry, e, shownBy[entry.Frame]); why != "" {
 				return fmt.Sprintf(why, d.where(p.Name, at)), nil
 			}
+			if entry.Frame > 0 && e.Private() && e.Present() && len(private) < mostTold {
+				private = append(private, d.where(p.Name, at)+" "+k.shared(!e.Exclusive()))
+			}
 		}
 	}
+	if len(private) > 0 {
+		k.private[1] = append(k.private[1], p.Name+" "+strings.Join(private, k.say(", ", "，")))
+	}
 	return "", nil
+}
+
+func (k *kernelRun) shared(yes bool) string {
+	if yes {
+		return k.say("shared", "共享")
+	}
+	return k.say("unshared", "未共享")
 }
 
 func (k *kernelRun) compareEntry(engine vmem.Entry, there kernel.Entry, shownBy int) (differs string) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/memwright/mmap/cmd/mmap/kernel"
 	"github.com/memwright/mmap/cmd/mmap/script"
@@ -24,6 +26,7 @@ const (
 type agreement struct {
 	Verdict stepVerdict `json:"verdict"`
 	Reason  string      `json:"reason,omitempty"`
+	Saw     string      `json:"saw,omitempty"` // which private pages are shared now, where that has changed
 }
 
 // A kernelRun runs a script's steps on the kernel, each after the engine did
@@ -38,6 +41,7 @@ type kernelRun struct {
 	tails   map[string]bool // files that may have bytes behind their end
 	frames  int             // that the engine has
 	last    int             // the line of the last step
+	private [2][]string     // which private pages are shared: after the step before, and now
 }
 
 func newKernelRun(ctx context.Context, c *console, s *script.Script) *kernelRun {
@@ -64,8 +68,9 @@ func (k *kernelRun) end() {
 // step does on the kernel what the engine has done, and compares.
 func (k *kernelRun) step(m *script.Moment) agreement {
 	if k.over != "" {
-		return agreement{stepNotShown, k.over}
+		return agreement{Verdict: stepNotShown, Reason: k.over}
 	}
+	k.private = [2][]string{k.private[1], nil}
 	either := k.undetermined(m)
 	answer, notShown, err := k.try(m)
 	differs := ""
@@ -75,23 +80,31 @@ func (k *kernelRun) step(m *script.Moment) agreement {
 	switch {
 	case errors.Is(err, kernel.ErrElsewhere):
 		k.over = k.say("it is beside the addresses that can be compared here", "它在此处能够比较的地址之外")
-		return agreement{stepNotShown, k.over}
+		return agreement{Verdict: stepNotShown, Reason: k.over}
 	case err != nil:
 		k.over = k.say("it can't be done here: ", "在此无法进行：") + err.Error()
-		return agreement{stepNotShown, k.over}
+		return agreement{Verdict: stepNotShown, Reason: k.over}
 	case notShown != "":
-		return agreement{stepNotShown, notShown}
+		return agreement{Verdict: stepNotShown, Reason: notShown}
 	case differs == "":
 		if why := k.freely(m, answer); why != "" {
-			return agreement{stepUndetermined, why}
+			return agreement{Verdict: stepUndetermined, Reason: why}
 		}
-		return agreement{Verdict: stepAgrees}
+		return agreement{Verdict: stepAgrees, Saw: k.saw()}
 	}
 	k.over = k.say("engine and kernel have gone different ways", "引擎与内核已走上不同的路")
 	if either != "" {
-		return agreement{stepUndetermined, either}
+		return agreement{Verdict: stepUndetermined, Reason: either}
 	}
-	return agreement{stepDiffers, differs}
+	return agreement{Verdict: stepDiffers, Reason: differs}
+}
+
+// saw tells which private pages are shared, where that has changed.
+func (k *kernelRun) saw() string {
+	if slices.Equal(k.private[0], k.private[1]) {
+		return ""
+	}
+	return strings.Join(k.private[1], k.say("; ", "；"))
 }
 
 // nothingMore ends the showing.

@@ -45,12 +45,12 @@ func TestTheKernelAgreesWithEveryStory(t *testing.T) {
 	for _, name := range storyNames {
 		t.Run(name, func(t *testing.T) {
 			onKernel(t, story(name), func(m *script.Moment, a agreement) {
-				want := agreement{Verdict: stepAgrees}
+				want, why := stepAgrees, ""
 				if m.Call == "powercut" {
-					want = agreement{stepNotShown, "nobody cuts this machine's power; its files are given what the engine's disk has"}
+					want, why = stepNotShown, "nobody cuts this machine's power; its files are given what the engine's disk has"
 				}
-				if a != want {
-					t.Errorf("line %d, %s: %+v, want %+v", m.Line, m.Text, a, want)
+				if a.Verdict != want || a.Reason != why {
+					t.Errorf("line %d, %s: %+v, want %s, %q", m.Line, m.Text, a, want, why)
 				}
 			})
 		})
@@ -380,8 +380,8 @@ func TestAKernelThatCantBeAskedLeavesTheEngine(t *testing.T) {
 	if strings.Contains(got.Stderr, "panic") {
 		testenv.Skip(t, "needs seccomp: "+got.Stderr)
 	}
-	for _, want := range []string{"[9/9] exit(child)", "frame 2   \"jello\"", "not shown on the kernel: this system does not let it be asked", "not shown on the kernel: as above\n",
-		"0 steps agree, 0 differ, 0 undetermined, 9 not shown"} {
+	for _, want := range []string{"[10/10] exit(child)", "frame 3   \"jello\"", "not shown on this kernel: this system does not let it be asked", "not shown on this kernel: as above\n",
+		"0 steps agree, 0 differ, 0 undetermined, 10 not shown"} {
 		if !strings.Contains(got.Stdout, want) {
 			t.Errorf("no %q in\n%s", want, got.Stdout)
 		}
@@ -503,8 +503,11 @@ var _ = testenv.Register("explain", func() {
 func TestExplainOnTheKernel(t *testing.T) {
 	kernelOf(t, must(script.Parse("s", "load 4096"))(t))
 	for lang, want := range map[string][]string{
-		"en": {"    the kernel agrees\n", "On the kernel: 9 steps agree, 0 differ, 0 undetermined, 0 not shown.\n"},
-		"zh": {"    内核与此一致\n", "在内核上：9 步一致，0 步不同，0 步不确定，0 步未展示。\n"},
+		"en": {"    this kernel agrees\n", "On this kernel: 10 steps agree, 0 differ, 0 undetermined, 0 not shown.\n",
+			"    this kernel agrees; its page tables: parent a shared, a+4096 shared; child a\n    shared, a+4096 shared\n",
+			"    this kernel agrees; its page tables: parent a unshared, a+4096 shared; child\n    a unshared, a+4096 shared\n"},
+		"zh": {"    本机内核与此一致\n", "在本机内核上：10 步一致，0 步不同，0 步不确定，0 步未展示。\n",
+			"    本机内核与此一致；它的页表：parent a 共享，a+4096 共享；child a 共享，a+4096\n    共享\n"},
 	} {
 		text := explained(t, "--kernel", "--lang", lang, "copy-on-write")
 		for _, part := range want {
@@ -512,17 +515,22 @@ func TestExplainOnTheKernel(t *testing.T) {
 				t.Errorf("no %q in\n%s", part, text)
 			}
 		}
-		if page := pageOf(t, "--kernel", "--lang", lang); strings.Count(page, `<p class="kernel agrees">`+strings.TrimSpace(want[0])+`</p>`) != 9 {
+		if page := pageOf(t, "--kernel", "--lang", lang); strings.Count(page, `<p class="kernel agrees">`+strings.TrimSpace(want[0])) != 10 {
 			t.Errorf("--lang %s: the page does not tell of the kernel at each step", lang)
 		}
 	}
-	if page := pageOf(t, "--kernel", "--lang", "zh", "power-cut"); !strings.Contains(page, `<p class="kernel not-shown">内核上未展示：没有人会切断这台机器的电源`) {
+	if page := pageOf(t, "--kernel", "--lang", "zh", "power-cut"); !strings.Contains(page, `<p class="kernel not-shown">本机内核上未展示：没有人会切断这台机器的电源`) {
 		t.Error("the page does not tell why the kernel shows no power cut")
 	}
+	var saw []string
 	for _, s := range explainJSON(t, "--kernel", "copy-on-write").Steps {
-		if s.Kernel == nil || *s.Kernel != (agreement{Verdict: stepAgrees}) {
-			t.Errorf("line %d: %+v", s.Line, s.Kernel)
+		if s.Kernel == nil || s.Kernel.Verdict != stepAgrees || s.Kernel.Reason != "" {
+			t.Fatalf("line %d: %+v", s.Line, s.Kernel)
 		}
+		saw = append(saw, s.Kernel.Saw)
+	}
+	if want := "parent a unshared, a+4096 shared; child a unshared, a+4096 shared"; saw[5] != want || saw[6] != "" {
+		t.Errorf("saw %q, want %q and then nothing new", saw, want)
 	}
 	if s := explainJSON(t, "areas").Steps[0]; s.Kernel != nil {
 		t.Errorf("without --kernel: %+v", s.Kernel)

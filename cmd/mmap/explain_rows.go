@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -165,24 +166,37 @@ func (d describer) memory() block {
 				whose += d.say(", locked", "，已锁定")
 			}
 		}
-		by := d.say("no entry shows it", "没有表项指向它")
-		for i, m := range f.Mappers {
-			switch {
-			case i == 0:
-				by = "<- " + m.Process
-			case m.Process != f.Mappers[i-1].Process:
-				by += ", " + m.Process
-			}
-			by += " " + d.where(m.Process, m.Addr)
-		}
 		name := pad(d.say("frame ", "页框 ")+strconv.Itoa(f.Number), 9)
 		b.rows = append(b.rows, row{"f/" + strconv.Itoa(f.Number),
-			fmt.Sprintf("%s %s %s %s", name, pad(d.content(f.Content, 18), 18), pad(whose, 20), by)})
+			fmt.Sprintf("%s %s %s %s", name, pad(d.content(f.Content, 18), 18), pad(whose, 20), d.shownBy(f))})
 	}
 	if len(b.rows) == 0 {
 		b.rows = []row{{"", d.say("no frame is in use", "没有使用中的页框")}}
 	}
 	return b
+}
+
+// shownBy lists the entries that show a frame: those that several processes have
+// under one name together.
+func (d describer) shownBy(f script.Frame) string {
+	if len(f.Mappers) == 0 {
+		return d.say("no entry shows it", "没有表项指向它")
+	}
+	var processes, entries, both []string
+	for i, m := range f.Mappers {
+		at := d.where(m.Process, m.Addr)
+		entries = append(entries, at)
+		if i > 0 && m.Process == f.Mappers[i-1].Process {
+			both[len(both)-1] += " " + at
+			continue
+		}
+		processes = append(processes, m.Process)
+		both = append(both, m.Process+" "+at)
+	}
+	if len(processes) > 1 && len(processes) == len(entries) && len(slices.Compact(entries)) == 1 {
+		return "<- " + strings.Join(processes, ", ") + ": " + entries[0]
+	}
+	return "<- " + strings.Join(both, ", ")
 }
 
 // fileName is a file's name, of shared anonymous memory what it is.

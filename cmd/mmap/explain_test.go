@@ -49,23 +49,27 @@ func scriptFile(t testing.TB, text string) string {
 // TestCopyOnWriteAsANewcomerReadsIt holds the whole step that copies.
 func TestCopyOnWriteAsANewcomerReadsIt(t *testing.T) {
 	const want = `
-[5/9] child: store a "j"
-    The child stores one byte. Its entry is read-only, so the processor asks the
-    kernel. The area says rw, and somebody else has the frame too: the kernel
-    copies the page, 4,096 bytes for a store of one, and the child goes on in
-    its copy. This is copy-on-write.
+[6/10] child: store a "j"
+    The child stores one byte. Its entry is read-only, so the processor calls
+    the kernel. The area says rw, and somebody else shows the frame too: the
+    kernel copies the page, 4,096 bytes for a store of one, and the child goes
+    on in its copy. This is copy-on-write. The page that nobody stores to stays
+    shared.
   ! copy-on-write fault at a: others have frame 1 too
-  ! 4,096 bytes copied: frame 1 -> frame 2
+  ! 4,096 bytes copied: frame 1 -> frame 3
 
     process parent
-      6ffffffff000-700000000000 rw-p private memory
+      6fffffffe000-700000000000 rw-p private memory
         a          -> frame 1   read-only accessed dirty own "hello"
+        a+4096     -> frame 2   read-only accessed dirty own "world"
     process child
-      6ffffffff000-700000000000 rw-p private memory
-*       a          -> frame 2   writable  accessed dirty own "jello"
+      6fffffffe000-700000000000 rw-p private memory
+*       a          -> frame 3   writable  accessed dirty own "jello"
+        a+4096     -> frame 2   read-only own                "world"
     memory
 *     frame 1   "hello"            private              <- parent a
-*     frame 2   "jello"            private              <- child a
+      frame 2   "world"            private              <- parent, child: a+4096
+*     frame 3   "jello"            private              <- child a
 *   bytes copied so far: page -> page 4,096
 `
 	if got := explained(t, "--lang", "en"); !strings.Contains(got, want) {
@@ -342,12 +346,12 @@ func TestThePageHasAPictureOfEachStep(t *testing.T) {
 	}
 }
 
-// TestThePictureOfCopyOnWrite: after the fork two arrows for reading lead to
-// one frame; the store copies it, and leads the child's to the copy.
+// TestThePictureOfCopyOnWrite: after the fork two arrows for reading lead to each
+// frame; the store copies one, and leads the child's to the copy.
 func TestThePictureOfCopyOnWrite(t *testing.T) {
 	drawn := pictures.FindAllString(pageOf(t), -1)
 	for _, row := range []struct{ step, read, write, moved, changed int }{
-		{2, 0, 1, 0, 2}, {3, 2, 0, 0, 4}, {5, 1, 1, 1, 3}, {7, 0, 2, 0, 2},
+		{2, 0, 1, 0, 2}, {4, 4, 0, 0, 7}, {6, 3, 1, 1, 3}, {8, 2, 2, 0, 2},
 	} {
 		count := func(s string) int { return strings.Count(drawn[row.step-1], s) }
 		read, write, moved := count(`<path class="read"`), count(`<path class="write"`), count(`<path class="move"`)

@@ -27,7 +27,7 @@ const (
 // mostRows is how many rows of a block are printed that have not changed.
 const mostRows = 16
 
-func (e *explainText) head(s *script.Script) {
+func (e *explainText) head(s *script.Script, kernel bool) {
 	title := e.remark(s.Title)
 	if title == "" {
 		title = s.Name
@@ -35,6 +35,15 @@ func (e *explainText) head(s *script.Script) {
 	e.lines("", title, e.bold)
 	e.lines("", e.say("Each step: what it returned, what is told about it, ! what happened, and all that there is then; * marks what has changed, - what is gone.",
 		"每一步：返回值、说明、! 发生了什么，以及此刻的全貌；* 标出变化，- 标出消失的内容。"), nil)
+	fmt.Fprintln(e.out)
+	e.lines("", e.say("A process has areas, ranges of addresses that it may use, and below each the entries of its page table: name -> frame. "+
+		"A frame is 4,096 bytes of memory; <- are the entries that show it. Accessed and dirty: the processor has loaded or stored there. Own: no file's page.",
+		"进程有若干区域，即它可以使用的地址范围；每个区域下面是页表的表项：名字 -> 页框。页框是 4,096 字节的内存；<- 是指向它的表项。"+
+			"已访问、脏：处理器在那里读过、写过。私有：不是文件的页。"), nil)
+	if kernel {
+		e.lines("", e.say("Each step is done by processes of this kernel too. It agrees if it answers the same, and has the same areas, locks, private and shared pages, bytes and files.",
+			"每一步也由本机内核上的进程执行。回答相同，并且区域、锁定、私有与共享的页、字节和文件都相同，才算一致。"), nil)
+	}
 	fmt.Fprintln(e.out)
 }
 
@@ -55,7 +64,7 @@ func (e *explainText) step(m *script.Moment, a *agreement) {
 	}
 	if a != nil {
 		if told := e.reason; a.Verdict == stepNotShown && told == a.Reason {
-			a = &agreement{stepNotShown, e.say("as above", "同上")}
+			a = &agreement{Verdict: stepNotShown, Reason: e.say("as above", "同上")}
 		} else {
 			e.reason = a.Reason
 		}
@@ -79,18 +88,21 @@ func (e *explainText) step(m *script.Moment, a *agreement) {
 func (c *console) onKernel(a agreement) string {
 	switch a.Verdict {
 	case stepAgrees:
-		return c.say("the kernel agrees", "内核与此一致")
+		if a.Saw != "" {
+			return c.say("this kernel agrees; its page tables: ", "本机内核与此一致；它的页表：") + a.Saw
+		}
+		return c.say("this kernel agrees", "本机内核与此一致")
 	case stepDiffers:
-		return c.say("THE KERNEL DIFFERS: ", "内核与此不同：") + a.Reason
+		return c.say("THIS KERNEL DIFFERS: ", "本机内核与此不同：") + a.Reason
 	case stepUndetermined:
 		return c.say("a kernel may do either: ", "内核可以这样，也可以那样：") + a.Reason
 	}
-	return c.say("not shown on the kernel: ", "内核上未展示：") + a.Reason
+	return c.say("not shown on this kernel: ", "本机内核上未展示：") + a.Reason
 }
 
 // agreement counts the verdicts.
 func (e *explainText) agreement(count map[stepVerdict]int) {
-	e.lines("", fmt.Sprintf(e.say("On the kernel: %d steps agree, %d differ, %d undetermined, %d not shown.", "在内核上：%d 步一致，%d 步不同，%d 步不确定，%d 步未展示。"),
+	e.lines("", fmt.Sprintf(e.say("On this kernel: %d steps agree, %d differ, %d undetermined, %d not shown.", "在本机内核上：%d 步一致，%d 步不同，%d 步不确定，%d 步未展示。"),
 		count[stepAgrees], count[stepDiffers], count[stepUndetermined], count[stepNotShown]), e.bold)
 }
 
