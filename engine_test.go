@@ -23,19 +23,20 @@ type twin struct {
 	m *mmap.Mapping
 	f *os.File // somebody else's
 
-	p      *vmem.Process
-	object *vmem.Object
-	file   *vmem.File
-	at     vmem.Addr // of the mapping's first page
-	opt    mmap.Options
-	delta  int64 // of the mapping's first byte in its page
-	size   int64 // of the file
-	whole  bool  // one area: no part was protected or locked
+	p     *vmem.Process
+	other *vmem.Process // who has all of the file mapped
+	file  *vmem.File
+	at    vmem.Addr // of the mapping's first page
+	opt   mmap.Options
+	delta int64 // of the mapping's first byte in its page
+	size  int64 // of the file
+	whole bool  // one area: no part was protected or locked
 }
 
 const engineAt = 0x10000000
 
-func newTwin(t *rapid.T, name string) *twin {
+// newTwin makes the file anew; on tmpfs it is memory in the engine too.
+func newTwin(t *rapid.T, name string, tmpfs bool) *twin {
 	size := rapid.Int64Range(1, int64(6*pageSize)).Draw(t, "size")
 	content := pattern(int(size))
 	if err := os.WriteFile(name, content, 0o600); err != nil {
@@ -55,11 +56,21 @@ func newTwin(t *rapid.T, name string) *twin {
 		t.Fatal(err)
 	}
 	machine := vmem.New(vmem.Config{})
-	w.p = machine.Spawn()
-	if w.object, err = machine.Open(name, vmem.NewBytes(bytes.Clone(content))); err != nil {
+	w.p, w.other = machine.Spawn(), machine.Spawn()
+	object := machine.Memory(name)
+	if !tmpfs {
+		if object, err = machine.Open(name, vmem.NewBytes(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.file, err = object.Open(vmem.ReadWrite); err != nil {
 		t.Fatal(err)
 	}
-	if w.file, err = w.object.Open(vmem.ReadWrite); err != nil {
+	if _, err = w.file.WriteAt(content, 0); err != nil {
+		t.Fatal(err)
+	}
+	const all = vmem.MapShared | vmem.MapFixed
+	if _, err = w.other.Mmap(w.at, 7*vmem.PageSize, vmem.ProtRead|vmem.ProtWrite, all, w.file, 0); err != nil {
 		t.Fatal(err)
 	}
 	prot, flags := vmem.ProtRead|vmem.ProtWrite, vmem.MapShared
@@ -191,8 +202,12 @@ func (w *twin) steps() map[string]func(*rapid.T) {
 		"lock": func(t *rapid.T) {
 			off, n := w.drawRange()
 			start, length := w.pages(off, n)
-			err := w.m.Lock(off, n, mmap.LockNow)
-			want := w.p.Mlock(start, length)
+			mode, flags := mmap.LockNow, vmem.LockFlags(0)
+			if rapid.Bool().Draw(t, "on fault") {
+				mode, flags = mmap.LockOnFault, vmem.LockOnFault
+			}
+			err := w.m.Lock(off, n, mode)
+			want := w.p.Mlock2(start, length, flags)
 			if (err == nil) != (want == nil) {
 				t.Fatalf("Lock answers %v, and the engine %v", err, want)
 			}
@@ -215,6 +230,17 @@ func (w *twin) steps() map[string]func(*rapid.T) {
 			if (err == nil) != (want == nil) {
 				t.Fatalf("Discard answers %v, and the engine %v", err, want)
 			}
+		},
+		"punch a hole": func(t *rapid.T) {
+			off, n := w.drawRange()
+			err := w.m.Discard(off, n, mmap.PunchHole)
+			if w.opt.Access != mmap.ReadWrite {
+				if !errors.Is(err, mmap.ErrNoFile) {
+					t.Fatalf("a hole through a mapping that can't punch it answers %v", err)
+				}
+				return
+			}
+			w.agree("Discard", err, w.punch(w.opt.Offset+off, int64(n)))
 		},
 		"sync": func(t *rapid.T) {
 			start, length := w.pages(0, w.m.Len())
@@ -273,6 +299,26 @@ func (w *twin) steps() map[string]func(*rapid.T) {
 	}
 }
 
+// punch makes zeros of n bytes of the engine's file: a hole of the whole pages,
+// the rest by writing.
+func (w *twin) punch(off, n int64) error {
+	end := off + n
+	for off < end && off < w.size {
+		next := min(off&^int64(pageSize-1)+int64(pageSize), end)
+		var err error
+		if next-off == int64(pageSize) {
+			err = w.other.Madvise(engineAt+vmem.Addr(off), uint64(pageSize), vmem.AdviceRemove)
+		} else {
+			_, err = w.file.WriteAt(make([]byte, min(next, w.size)-off), off)
+		}
+		if err != nil {
+			return err
+		}
+		off = next
+	}
+	return nil
+}
+
 // truncate sets the size of the engine's file, and of the real one.
 func (w *twin) truncate(size int64, both bool) {
 	if both {
@@ -296,7 +342,6 @@ func (w *twin) finish() {
 // in the engine of package vmem: the same bytes, counts and errors.
 func TestMappingDoesWhatTheEngineDoes(t *testing.T) {
 	testenv.Need(t, testenv.PopulateRead)
-	dir := t.TempDir()
 	set := func(name, value string) {
 		f := flag.Lookup(name)
 		old := f.Value.String()
@@ -307,11 +352,15 @@ func TestMappingDoesWhatTheEngineDoes(t *testing.T) {
 	}
 	set("rapid.nofailfile", "true")
 	set("rapid.shrinktime", "10s")
-	rapid.Check(t, func(t *rapid.T) {
-		w := newTwin(t, filepath.Join(dir, "file"))
-		defer w.f.Close()
-		defer w.m.Close()
-		t.Repeat(w.steps())
-		w.finish()
-	})
+	check := func(t *testing.T, dir string, tmpfs bool) {
+		rapid.Check(t, func(t *rapid.T) {
+			w := newTwin(t, filepath.Join(dir, "file"), tmpfs)
+			defer w.f.Close()
+			defer w.m.Close()
+			t.Repeat(w.steps())
+			w.finish()
+		})
+	}
+	t.Run("on a disk", func(t *testing.T) { check(t, t.TempDir(), false) })
+	t.Run("on tmpfs", func(t *testing.T) { check(t, testenv.TmpfsDir(t), true) })
 }
