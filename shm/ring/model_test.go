@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"testing"
 	"time"
 
 	"github.com/memwright/mmap/internal/fleet"
+	"github.com/memwright/mmap/internal/mem"
 	"github.com/memwright/mmap/internal/model"
 	"github.com/memwright/mmap/internal/testenv"
 	"github.com/memwright/mmap/internal/word"
@@ -520,6 +522,119 @@ func TestModelGoBackGivesUp(t *testing.T) {
 	defer word.Install(nil)
 	if err := rec.Return(); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("return: %v, want ErrCorrupt", err)
+	}
+}
+
+// A vandal is a peer that changes any word but the slab between any two steps.
+type vandal struct {
+	t       *testing.T
+	rng     *rand.Rand
+	control []word.U64 // and the slots, which say where a loan lies
+	each    int        // it changes one of so many
+	left    int        // steps until a call has none left
+	busy    bool
+}
+
+func (x *vandal) Step(string) {
+	if x.busy {
+		return
+	}
+	if x.left--; x.left == 0 {
+		x.t.Fatal("a call does not come to an end")
+	}
+	if x.rng.IntN(x.each) > 0 {
+		return
+	}
+	x.busy = true
+	defer func() { x.busy = false }()
+	w := &x.control[x.rng.IntN(len(x.control))]
+	switch x.rng.IntN(4) {
+	case 0:
+		w.Store(x.rng.Uint64())
+	case 1:
+		w.Store(w.Load() ^ 1<<x.rng.IntN(64))
+	case 2:
+		w.Store(w.Load() + x.rng.Uint64N(17) - 8)
+	case 3:
+		w.Store(x.control[x.rng.IntN(len(x.control))].Load())
+	}
+}
+func (x *vandal) Sleep(time.Duration, []word.Wait) (done, timedOut bool) { return true, false }
+func (x *vandal) Wake(*word.U32, int) (done bool)                        { return true }
+
+// TestModelVandal: whatever a peer does to the control words, and whenever, each
+// call comes to an end, with bytes of the ring or with an error that is listed.
+func TestModelVandal(t *testing.T) {
+	seed := testenv.Seed(t)
+	runs := 3000
+	if os.Getenv("MMAP_MODEL") != "" {
+		runs = 300000
+	}
+	for run := range runs {
+		o := Options{Delivery: Delivery(run % 3), Slots: 8, SlotBytes: 16, Seats: 4, Blocks: 2, BlockBytes: 200}
+		h, r := makeRing(t, o)
+		other := h.another(t, o)
+		p, q := producer(t, r), producer(t, other)
+		var c *Consumer
+		var rd *Reader
+		if o.Delivery == Overwrite {
+			rd = must[*Reader](t)(other.NewReader())
+		} else {
+			c = consumer(t, other)
+		}
+		inside := func(b []byte) {
+			if at, from := mem.AddrOf(b), mem.AddrOf(h.Bytes()); len(b) > 0 && (at < from || at+uintptr(len(b)) > from+uintptr(len(h.Bytes()))) {
+				t.Fatalf("%d bytes that are not of the ring", len(b))
+			}
+		}
+		rng := rand.New(rand.NewPCG(seed, uint64(run)))
+		x := &vandal{t: t, rng: rng, control: words(h.Bytes(), fleet.Data, r.shape.slab/8), each: 1 + rng.IntN(40)}
+		word.Install(x)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		buf := make([]byte, 300)
+		for range 60 {
+			x.left = 1 << 22
+			var err error
+			switch rng.IntN(9) {
+			case 0, 1:
+				var v Reservation
+				if v, err = p.TryReserve(rng.IntN(220)); err == nil {
+					inside(v.Bytes())
+					err = v.Commit(rng.IntN(len(v.Bytes()) + 1))
+				}
+			case 2, 3:
+				err = q.TrySend(buf[:rng.IntN(220)])
+			case 4, 5:
+				var v Record
+				switch {
+				case rd != nil:
+					_, err = rd.TryRecv(buf)
+				default:
+					if v, err = c.TryNext(); err == nil {
+						inside(v.Bytes())
+						if rng.IntN(3) > 0 {
+							err = v.Release()
+						} else {
+							err = v.Return()
+						}
+					}
+				}
+			case 6:
+				err = r.repair(true)
+			case 7:
+				var again *Producer
+				if again, err = other.NewProducer(); err == nil {
+					err = again.Close()
+				}
+			case 8:
+				if _, err = r.Stats(); err == nil {
+					err = p.End(ended)
+				}
+			}
+			listed(t, err)
+		}
+		word.Install(nil)
 	}
 }
 
