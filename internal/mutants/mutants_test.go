@@ -211,6 +211,8 @@ var mutants = []mutant{
 		"if c.given == c.released { // nobody", "if c.given > 1<<40 { // nobody", "TestToAllPassesOver"},
 	{"who sits down goes on with what was told", "shm/ring/stats.go",
 		"t.told[i] = t.shared[i].Load()", "t.told[i] = 0", "TestStatsToOne"},
+	{"a reader kept from its lock gives up when its context ends", "shm/shmsync/rwmutex.go",
+		"if err := ctx.Err(); err != nil { // not only where", "if err := ctx.Err(); err == fs.ErrInvalid { // not only where", "TestModels"},
 	{"nobody spins on one CPU", "shm/shmsync/spin.go",
 		"word.Stepped || cpus() < 2", "word.Stepped || cpus() < 0", "TestNobodySpinsOnOneCPU"},
 	{"a quota above counts", "internal/sys/cpus_linux.go",

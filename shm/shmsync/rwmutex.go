@@ -135,6 +135,9 @@ func (rw *RWMutex) RLock(ctx context.Context) (err error) {
 		if ok, err := rw.tryRLock(); ok || err != nil {
 			return err
 		}
+		if err := ctx.Err(); err != nil { // not only where there is a writer: a peer can pretend
+			return err
+		}
 	}
 }
 
