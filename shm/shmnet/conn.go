@@ -17,7 +17,7 @@ import (
 // may call its methods at once. Dial and Accept answer it as a net.Conn.
 //
 //	open ──CloseWrite──▶ open, writes fail
-//	open ──the socket ends──▶ gone     the peer has closed, or died
+//	open ──the line ends──▶ gone     the peer has closed, or died
 //	open, gone ──Close──▶ closed
 type Conn struct {
 	local, remote Addr
@@ -27,13 +27,13 @@ type Conn struct {
 	memory  *memory // used by who holds in or out, and unmapped by who holds both
 	chunk   int     // how much is written at once, so that the peer can read meanwhile
 
-	socket  *net.UnixConn
-	raw     syscall.RawConn // of socket
-	watched chan struct{}   // closed when its reader has ended
+	bell    bell
+	line    *os.File      // a socket: nothing comes there but its end
+	watched chan struct{} // closed when that was seen
 
 	closed atomic.Bool
 	shut   atomic.Bool // CloseWrite was called
-	gone   atomic.Bool // the socket has ended: no peer stores anything any more
+	gone   atomic.Bool // the line has ended: no peer stores anything any more
 }
 
 // Credentials is what the kernel noted of the process at the other end when the
@@ -44,31 +44,35 @@ type Credentials struct {
 	Pid, Uid, Gid int
 }
 
-// begin makes a Conn of a socket whose two ends have agreed on m. c has nothing
-// but its addresses.
-func (c *Conn) begin(socket *net.UnixConn, m *memory) error {
-	raw, err := socket.SyscallConn()
-	if err != nil {
+// begin makes a Conn of a socket and a line whose other ends have agreed on m. It
+// takes over the line. c has nothing but its addresses.
+func (c *Conn) begin(socket *net.UnixConn, line int, m *memory) error {
+	if err := sys.SetNonblock(line); err != nil { // the poller wants it so
+		sys.Close(line)
 		return err
 	}
-	e := raw.Control(func(fd uintptr) {
-		var peer sys.Credentials
-		peer, err = sys.PeerCredentials(int(fd))
-		c.peer = Credentials(peer)
-	})
-	if err := errors.Join(e, err); err != nil {
-		return err
-	}
-	c.socket, c.raw, c.memory, c.watched = socket, raw, m, make(chan struct{})
+	c.line, c.memory, c.watched = os.NewFile(uintptr(line), "line"), m, make(chan struct{})
 	c.chunk = m.room / 4
-	c.in.begin(m.in, func() bool {
+	c.in.begin(m.in, &c.bell, func() bool {
 		_, err := m.in.TryNext(1)
 		return err != ring.ErrEmpty
 	})
-	c.out.begin(m.out, func() bool {
+	c.out.begin(m.out, &c.bell, func() bool {
 		_, err := m.out.TryReserve(1)
 		return err != ring.ErrFull
 	})
+	err := c.bell.hang(socket, &c.in, &c.out)
+	if err == nil {
+		e := c.bell.raw.Control(func(fd uintptr) {
+			var peer sys.Credentials
+			peer, err = sys.PeerCredentials(int(fd))
+			c.peer = Credentials(peer)
+		})
+		err = errors.Join(e, err)
+	}
+	if err != nil {
+		return errors.Join(err, c.line.Close())
+	}
 	go c.watch()
 	return nil
 }
@@ -98,7 +102,7 @@ func (c *Conn) read(p []byte) (int, error) {
 			if err := c.memory.in.Release(n); err != nil {
 				return 0, err
 			}
-			return n, c.notify(c.memory.in)
+			return n, c.notify(&c.in)
 		case err != ring.ErrEmpty:
 			return 0, err
 		case gone:
@@ -123,7 +127,7 @@ func (c *Conn) write(p []byte) (n int, err error) {
 		k, err := c.put(p[n:min(n+c.chunk, len(p))])
 		n += k
 		if k > 0 {
-			if err := c.notify(c.memory.out); err != nil {
+			if err := c.notify(&c.out); err != nil {
 				return n, err
 			}
 		}
@@ -191,42 +195,33 @@ func (c *Conn) stopped(l *lane) error {
 }
 
 // notify wakes the peer if it says that it waits for us.
-func (c *Conn) notify(s side) error {
-	bell, err := s.Notify()
-	if bell {
-		c.ring()
+func (c *Conn) notify(l *lane) error {
+	wanted, err := l.side.Notify()
+	if wanted && l.ringPeer() != nil {
+		// If the peer is gone, its end of the line tells that too. One that sleeps on
+		// must not be left so.
+		c.onLine(func(fd uintptr) { sys.Shutdown(int(fd)) })
 	}
 	return err
 }
 
-// ring sends a byte to wake a peer that has parked.
-func (c *Conn) ring() {
-	var err error
-	e := c.raw.Write(func(fd uintptr) bool {
-		err = sys.SendNow(int(fd), []byte{0})
-		return true
-	})
-	switch {
-	case e != nil: // closed
-	case err == nil, err == error(sys.EAGAIN): // as many bytes as fit wait to be read: one will do
-	default:
-		// The peer is gone, which its socket tells too; or the kernel has no memory
-		// for a byte, and a peer that sleeps on must not be left so.
-		c.socket.CloseWrite()
-		c.socket.CloseRead()
+func (c *Conn) onLine(f func(fd uintptr)) error {
+	raw, err := c.line.SyscallConn()
+	if err != nil {
+		return err
 	}
+	return raw.Control(f)
 }
 
-// watch reads the socket until it ends: a byte is the peer's bell.
+// watch waits for the end of the line. It receives nothing: the dialer has made
+// both ends and may have kept both, and who receives waits for others that do.
 func (c *Conn) watch() {
 	defer close(c.watched)
-	b := make([]byte, 64)
-	for {
-		if _, err := c.socket.Read(b); err != nil {
-			break
-		}
-		c.in.ring()
-		c.out.ring()
+	if raw, err := c.line.SyscallConn(); err == nil {
+		raw.Read(func(fd uintptr) bool {
+			hungUp, err := sys.HungUp(int(fd))
+			return hungUp || err != nil
+		})
 	}
 	c.gone.Store(true)
 	c.interrupt()
@@ -236,7 +231,7 @@ func (c *Conn) watch() {
 func (c *Conn) interrupt() {
 	for _, l := range []*lane{&c.in, &c.out} {
 		l.over.Store(true)
-		l.ring()
+		c.bell.kick(l)
 	}
 }
 
@@ -247,7 +242,7 @@ func (c *Conn) CloseWrite() error { return c.fail("close", c.closeWrite()) }
 func (c *Conn) closeWrite() error {
 	c.shut.Store(true)
 	c.out.over.Store(true)
-	c.out.ring()
+	c.bell.kick(&c.out)
 	c.out.Lock()
 	defer c.out.Unlock()
 	if c.closed.Load() {
@@ -256,7 +251,7 @@ func (c *Conn) closeWrite() error {
 	if err := c.memory.out.Close(); err != nil {
 		return nil // done before
 	}
-	return c.notify(c.memory.out)
+	return c.notify(&c.out)
 }
 
 // Close ends the connection. Calls that wait fail with net.ErrClosed. The peer can
@@ -276,7 +271,7 @@ func (c *Conn) Close() error {
 	c.in.Unlock()
 	c.in.until.set(time.Time{})
 	c.out.until.set(time.Time{})
-	err = errors.Join(err, c.socket.Close())
+	err = errors.Join(err, c.bell.socket.Close(), c.line.Close())
 	<-c.watched
 	return c.fail("close", err)
 }

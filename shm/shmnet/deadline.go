@@ -11,6 +11,9 @@ var started = time.Now()
 // now is a clock that never goes back, in ns, and never 0.
 func now() int64 { return int64(time.Since(started)) + 1 }
 
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
 // A deadline is when the calls of one direction end.
 type deadline struct {
 	at    atomic.Int64 // by now's clock; 0: never

@@ -11,10 +11,10 @@ import (
 )
 
 // What both sides say to each other on the socket before the memory is theirs:
-// the dialer its greeting, with the memory's descriptor, and the listener that it
-// takes part. Who does not agree closes.
+// the dialer its greeting, with the descriptors of the memory and of the other end
+// of a line, and the listener that it takes part. Who does not agree closes.
 const (
-	greeting = "shmnet01"
+	greeting = "shmnet02"
 	answer   = "shmnetok"
 )
 
@@ -39,25 +39,33 @@ func (o Options) dial(ctx context.Context, address string) (*Conn, error) {
 		return nil, err
 	}
 	defer sys.Close(fd)
-	socket, err := greet(ctx, address, fd)
-	if err == nil {
-		if err = c.begin(socket, m); err == nil {
-			return c, nil
-		}
-		socket.Close()
+	line, theirs, err := sys.SocketPair()
+	if err != nil {
+		return nil, errors.Join(err, m.unmap())
 	}
-	return nil, errors.Join(err, m.unmap())
+	defer sys.Close(theirs)
+	socket, err := greet(ctx, address, fd, theirs)
+	if err != nil {
+		sys.Close(line)
+		return nil, errors.Join(err, m.unmap())
+	}
+	if err = c.begin(socket, line, m); err != nil {
+		socket.Close()
+		return nil, errors.Join(err, m.unmap())
+	}
+	return c, nil
 }
 
-// greet connects, hands the memory over, and waits for the answer.
-func greet(ctx context.Context, address string, fd int) (*net.UnixConn, error) {
+// greet connects, hands the memory and an end of the line over, and waits for the
+// answer.
+func greet(ctx context.Context, address string, memory, line int) (*net.UnixConn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", address)
 	if err != nil {
 		return nil, cause(err)
 	}
 	socket := conn.(*net.UnixConn)
 	stop := context.AfterFunc(ctx, func() { socket.SetDeadline(time.Unix(1, 0)) })
-	_, _, err = socket.WriteMsgUnix([]byte(greeting), sys.Rights(fd), nil)
+	_, _, err = socket.WriteMsgUnix([]byte(greeting), sys.Rights(memory, line), nil)
 	said := make([]byte, len(answer))
 	if err == nil {
 		_, err = io.ReadFull(socket, said)

@@ -69,23 +69,47 @@ func TestHostileGreetings(t *testing.T) {
 	if err := good.unmap(); err != nil {
 		t.Fatal(err)
 	}
+	asMade := func() int {
+		m, fd, err := createMemory(defaultBuffer, func() bool { return true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.unmap(); err != nil {
+			t.Fatal(err)
+		}
+		return fd
+	}
+	line, end, err := sys.SocketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Close(line)
+	defer sys.Close(end)
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
 	for _, tt := range []struct {
 		name, says string
 		fd         int
+		line       []int
 	}{
-		{"it says nothing", "", -1},
-		{"another protocol", "GET / HT", -1},
-		{"no descriptor", greeting, -1},
-		{"a file that can be truncated", greeting, onTmpfs},
-		{"memory that can be truncated", greeting, open},
-		{"too little memory", greeting, memfd(64, true)},
-		{"too much memory", greeting, memfd(64<<20, true)},
-		{"memory of zeros", greeting, memfd(size, true)},
-		{"a buffer that is none", greeting, memfd(size, true, memoryMagic, 65535)},
-		{"a buffer beyond the memory", greeting, memfd(size, true, memoryMagic, 1<<20)},
-		{"a buffer beyond everything", greeting, memfd(size, true, memoryMagic, 1<<63)},
-		{"no streams", greeting, memfd(size, true, memoryMagic, defaultBuffer)},
-		{"a size of its own", greeting, memfd(4096, true, memoryMagic, defaultBuffer)},
+		{"it says nothing", "", -1, nil},
+		{"another protocol", "GET / HT", -1, nil},
+		{"no descriptor", greeting, -1, nil},
+		{"a file that can be truncated", greeting, onTmpfs, []int{line}},
+		{"memory that can be truncated", greeting, open, []int{line}},
+		{"too little memory", greeting, memfd(64, true), []int{line}},
+		{"too much memory", greeting, memfd(64<<20, true), []int{line}},
+		{"memory of zeros", greeting, memfd(size, true), []int{line}},
+		{"a buffer that is none", greeting, memfd(size, true, memoryMagic, 65535), []int{line}},
+		{"a buffer beyond the memory", greeting, memfd(size, true, memoryMagic, 1<<20), []int{line}},
+		{"a buffer beyond everything", greeting, memfd(size, true, memoryMagic, 1<<63), []int{line}},
+		{"no streams", greeting, memfd(size, true, memoryMagic, defaultBuffer), []int{line}},
+		{"a size of its own", greeting, memfd(4096, true, memoryMagic, defaultBuffer), []int{line}},
+		{"no line", greeting, asMade(), nil},
+		{"a line that is no socket", greeting, asMade(), []int{int(null.Fd())}},
 	} {
 		c, err := net.Dial("unix", l.Addr().String())
 		if err != nil {
@@ -93,7 +117,7 @@ func TestHostileGreetings(t *testing.T) {
 		}
 		var control []byte
 		if tt.fd >= 0 {
-			control = sys.Rights(tt.fd)
+			control = sys.Rights(append([]int{tt.fd}, tt.line...)...)
 		}
 		if tt.says != "" {
 			_, _, err = c.(*net.UnixConn).WriteMsgUnix([]byte(tt.says), control, nil)
@@ -162,7 +186,7 @@ func TestHostileWords(t *testing.T) {
 				}
 				w.Store(v)
 				if random.IntN(8) == 0 {
-					d.ring()
+					d.in.ringPeer()
 				}
 			}
 		}()

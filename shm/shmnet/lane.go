@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/memwright/mmap/internal/sys"
 	"github.com/memwright/mmap/shm/ring"
 	"github.com/memwright/mmap/shm/shmsync"
 )
@@ -23,8 +24,14 @@ type lane struct {
 	until deadline
 	over  atomic.Bool // nothing comes any more: Conn says why
 
-	spin shmsync.Spinner
-	bell chan struct{} // a token: look again
+	spin  shmsync.Spinner
+	bell  *bell
+	waits atomic.Bool   // parked: a ring may be meant for it
+	token chan struct{} // holds one: look again
+
+	// Made once, so that to ring allocates nothing. Who holds the lane uses it.
+	ringing func(fd uintptr) bool
+	rang    error
 }
 
 // side is what lane needs of a [ring.StreamReader] and a [ring.StreamWriter].
@@ -34,8 +41,14 @@ type side interface {
 	Notify() (bool, error)
 }
 
-func (l *lane) begin(s side, look func() bool) {
-	l.side, l.look, l.bell, l.until.kick = s, look, make(chan struct{}, 1), l.ring
+// begin makes a lane of a side and its connection's bell.
+func (l *lane) begin(s side, b *bell, look func() bool) {
+	l.side, l.bell, l.look, l.token = s, b, look, make(chan struct{}, 1)
+	l.until.kick = func() { b.kick(l) }
+	l.ringing = func(fd uintptr) bool {
+		l.rang = sys.SendNow(int(fd), oneByte[:])
+		return true
+	}
 }
 
 // wait waits until there is something to do in the ring, until ring, or for no
@@ -52,17 +65,20 @@ func (l *lane) wait() {
 
 // park waits for the bell. It costs no thread.
 func (l *lane) park() {
+	l.waits.Store(true)
 	for {
+		l.bell.empty(l)
 		select {
-		case <-l.bell: // for what we have seen already
+		case <-l.token: // for what we have seen already
 		default:
 		}
 		l.side.Arm(ring.WakeBell)
 		if l.news() {
 			break
 		}
-		<-l.bell
+		l.bell.wait(l)
 	}
+	l.waits.Store(false)
 	if l.side.Armed() != ring.WakeNone {
 		l.side.Arm(ring.WakeNone)
 	}
@@ -71,11 +87,28 @@ func (l *lane) park() {
 // news reports whether it is time to look again.
 func (l *lane) news() bool { return l.over.Load() || l.until.passed() || l.look() }
 
-// ring has a wait look again: the peer has rung, over was set, or the deadline has
-// passed. It touches no shared memory.
+// rung reports whether l waits and need not: the peer has seen that it is armed,
+// or there was a kick. Who asks holds a lane, so that the memory is mapped.
+func (l *lane) rung() bool {
+	return l.waits.Load() && (l.side.Armed() != ring.WakeBell || l.over.Load() || l.until.passed())
+}
+
+// ring has l look again if it follows. It touches no shared memory.
 func (l *lane) ring() {
 	select {
-	case l.bell <- struct{}{}:
+	case l.token <- struct{}{}:
 	default: // there is a token
 	}
+}
+
+var oneByte [1]byte
+
+// ringPeer rings at the other end. It fails where no ring can be sent, which leaves
+// a peer asleep that waits for it: the peer is gone, or does not empty its socket,
+// or the kernel has no memory for a byte.
+func (l *lane) ringPeer() error {
+	if l.bell.raw.Write(l.ringing) != nil {
+		return nil // closed by us
+	}
+	return l.rang
 }

@@ -1,7 +1,13 @@
 package shmnet
 
 import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/memwright/mmap/shm/ring"
 )
@@ -16,32 +22,137 @@ func (s *lateSide) Arm(how ring.Wake)     { s.armed, s.committed = how, true }
 func (s *lateSide) Armed() ring.Wake      { return s.armed }
 func (s *lateSide) Notify() (bool, error) { return false, nil }
 
+// laneOf is a lane of s on a bell of its own, and how to ring that.
+func laneOf(t *testing.T, s side, look func() bool) (l *lane, ring func()) {
+	l, _, ring = lanesOf(t, s, s, look)
+	return l, ring
+}
+
+func lanesOf(t *testing.T, s, otherSide side, look func() bool) (l, other *lane, ring func()) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "socket")
+	listener, err := net.Listen("unix", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	ours, err := net.Dial("unix", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ours.Close(); theirs.Close() })
+	b := new(bell)
+	l, other = new(lane), new(lane)
+	l.begin(s, b, look)
+	other.begin(otherSide, b, look)
+	if err := b.hang(ours.(*net.UnixConn), l, other); err != nil {
+		t.Fatal(err)
+	}
+	return l, other, func() {
+		if _, err := theirs.Write([]byte{0}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestParkLooksOnceMore: what comes between the look and the word rings no bell.
 func TestParkLooksOnceMore(t *testing.T) {
 	s := new(lateSide)
-	var l lane
-	l.begin(s, func() bool { return s.committed })
+	l, _ := laneOf(t, s, func() bool { return s.committed })
 	l.park()
 	if s.armed != ring.WakeNone {
 		t.Errorf("it wants to be woken still: %v", s.armed)
 	}
 }
 
-// TestAnOldTokenIsNoNews: a bell for what was seen already ends no wait that comes
-// after it, and costs one look.
-func TestAnOldTokenIsNoNews(t *testing.T) {
+// TestARingBeforeTheWait: the peer has seen the word and rung, and the poller has
+// told of it to nobody, before the wait begins.
+func TestARingBeforeTheWait(t *testing.T) {
 	s := new(lateSide)
-	var l lane
 	looks := 0
-	l.begin(s, func() bool { looks++; return looks > 1 })
-	l.ring()
-	go func() { // the bell that counts
-		for len(l.bell) > 0 {
+	var rung func()
+	l, rung := laneOf(t, s, func() bool {
+		if looks++; looks == 1 {
+			s.armed = ring.WakeNone
+			rung()
+			time.Sleep(20 * time.Millisecond)
 		}
-		l.ring()
-	}()
+		return looks > 1
+	})
 	l.park()
 	if looks != 2 {
-		t.Errorf("%d looks for one bell", looks)
+		t.Errorf("%d looks for one ring", looks)
 	}
+}
+
+// TestALeaderRingsForWhoFollows: the ring came while nobody led.
+func TestALeaderRingsForWhoFollows(t *testing.T) {
+	ours, theirs := &lateSide{armed: ring.WakeBell}, &lateSide{armed: ring.WakeNone}
+	l, other, _ := lanesOf(t, ours, theirs, func() bool { return false })
+	l.waits.Store(true)
+	other.waits.Store(true)
+	l.bell.leader.Store(l)
+	if l.bell.hear(0) {
+		t.Error("who leads takes it for its own")
+	}
+	if len(other.token) != 1 {
+		t.Error("who follows is left asleep")
+	}
+}
+
+// TestBothDirectionsWait: reads and writes of both ends wait for each other, often,
+// behind one socket. None sleeps on, with deadlines that come and go, which would
+// hide that, and without.
+func TestBothDirectionsWait(t *testing.T) {
+	t.Run("without deadlines", func(t *testing.T) { bothWays(t, 2<<20, nil) })
+	t.Run("with deadlines", func(t *testing.T) {
+		bothWays(t, 128<<10, []time.Duration{-1, time.Millisecond, time.Hour})
+	})
+}
+
+// bothWays sends so many bytes each way, while one deadline after the other is set.
+func bothWays(t *testing.T, bytes int, deadlines []time.Duration) {
+	d, a := connect(t, Options{Buffer: leastBuffer})
+	guard := time.AfterFunc(30*time.Second, func() {
+		t.Error("a call sleeps on")
+		d.Close()
+		a.Close()
+	})
+	defer guard.Stop()
+	var calls, setters sync.WaitGroup
+	stop := make(chan struct{})
+	for _, c := range []*Conn{d, a} {
+		for what, call := range map[string]func([]byte) (int, error){"read": c.Read, "write": c.Write} {
+			calls.Go(func() {
+				p := make([]byte, 3000)
+				for left := bytes; left > 0; {
+					n, err := call(p[:min(left, len(p))])
+					if left -= n; err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Errorf("%s: %v", what, err)
+						return
+					}
+				}
+			})
+		}
+		if len(deadlines) == 0 {
+			continue
+		}
+		setters.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				case <-time.After(100 * time.Microsecond):
+				}
+				c.SetDeadline(time.Now().Add(deadlines[i%len(deadlines)]))
+			}
+		})
+	}
+	calls.Wait()
+	close(stop)
+	setters.Wait()
 }

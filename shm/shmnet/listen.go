@@ -154,44 +154,48 @@ func (l *listener) greeted(socket *net.UnixConn) (*Conn, error) {
 	if err := socket.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
-	fd, err := receive(socket)
+	fd, line, err := receive(socket)
 	if err != nil {
 		return nil, err
 	}
 	defer sys.Close(fd)
 	c := &Conn{local: l.address}
 	m, err := openMemory(fd, l.buffer, func() bool { return !c.gone.Load() })
-	if err != nil {
-		return nil, err
-	}
-	if _, err = socket.Write([]byte(answer)); err == nil {
-		err = socket.SetDeadline(time.Time{})
-	}
 	if err == nil {
-		err = c.begin(socket, m)
+		if _, err = socket.Write([]byte(answer)); err == nil {
+			err = socket.SetDeadline(time.Time{})
+		}
 	}
 	if err != nil {
+		sys.Close(line)
+		return nil, errors.Join(err, m.unmap())
+	}
+	if err = c.begin(socket, line, m); err != nil {
 		return nil, errors.Join(err, m.unmap())
 	}
 	return c, nil
 }
 
-// receive is the descriptor that came with the greeting.
-func receive(socket *net.UnixConn) (fd int, err error) {
-	said, control := make([]byte, len(greeting)), make([]byte, sys.RightsSpace)
+// receive is the descriptors that came with the greeting.
+func receive(socket *net.UnixConn) (memory, line int, err error) {
+	said, control := make([]byte, len(greeting)), make([]byte, sys.RightsSpace(2))
 	n, oobn, _, _, err := socket.ReadMsgUnix(said, control)
 	if err != nil {
-		return -1, err
+		return -1, -1, err
 	}
 	fds, err := sys.Received(control[:oobn])
-	if err == nil && (string(said[:n]) != greeting || len(fds) != 1) {
+	switch {
+	case err != nil:
+	case string(said[:n]) != greeting || len(fds) != 2:
 		err = fmt.Errorf("a greeting of %q with %d descriptors: %w", said[:n], len(fds), errNoPeer)
+	case !sys.IsUnixStream(fds[1]):
+		err = fmt.Errorf("a greeting with a line that is no Unix socket: %w", errNoPeer)
 	}
 	if err != nil {
 		for _, fd := range fds {
 			sys.Close(fd)
 		}
-		return -1, err
+		return -1, -1, err
 	}
-	return fds[0], nil
+	return fds[0], fds[1], nil
 }

@@ -103,7 +103,7 @@ func TestRPC(t *testing.T) {
 	served.Wait()
 }
 
-// TestWhatAConnectionHolds: both ends in one process are two descriptors, and no
+// TestWhatAConnectionHolds: both ends in one process are four descriptors, and no
 // thread waits for either.
 func TestWhatAConnectionHolds(t *testing.T) {
 	count := func(dir string) int {
@@ -140,7 +140,7 @@ func TestWhatAConnectionHolds(t *testing.T) {
 	for _, c := range ends {
 		waitParked(t, &c.(*Conn).in)
 	}
-	if n := count("fd") - files; n != 2*conns {
+	if n := count("fd") - files; n != 4*conns {
 		t.Errorf("%d connections hold %d descriptors at both ends", conns, n)
 	}
 	if n := count("task") - threads; n > 32 {
