@@ -44,9 +44,9 @@ func (m *Mapping) resizeWhen(ctx context.Context, n int, refuse func() bool) err
 		return m.fail("resize", 0, n, because(ErrBusy, "%d mappings stand inside this reservation", m.tenants.Load()))
 	}
 	before := m.area.reserved
+	m.presence.forget() // now: what is new may be brought in, and is believed in then
 	err := m.resize(n)
 	statistics.mappedBytes.Add(int64(m.area.reserved - before))
-	m.presence.forget()
 	return m.failIf("resize", 0, n, err)
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/memwright/mmap"
+	"github.com/memwright/mmap/internal/testenv"
 )
 
 // Every kind of mapping through the same lengths: what was there stays, and the
@@ -192,4 +193,33 @@ func TestResizeOfAProtectedMapping(t *testing.T) {
 		wantError(t, err, err, "protections")
 	}
 	wantBytes(t, "afterwards", contents(t, m), pattern(64 * pageSize)[:n])
+}
+
+// What the options ask for holds for the new part too, whatever was believed of the
+// part that was there.
+func TestResizeBringsInWhatIsNew(t *testing.T) {
+	testenv.Need(t, testenv.Cachestat)
+	for what, o := range map[string]mmap.Options{
+		"populate": {Access: mmap.ReadWrite, Populate: true},
+		"lock":     {Access: mmap.ReadWrite, Lock: mmap.LockNow},
+	} {
+		t.Run(what, func(t *testing.T) {
+			if o.Lock != mmap.LockNone {
+				testenv.Need(t, testenv.Root) // or the limit is too low
+			}
+			want := pattern(16 << 20)
+			name := newFileIn(t, testenv.DiskDir(t), want)
+			o.Length = 1 << 20
+			m := hold(t)(mmap.OpenFile(name, o))
+			for _, n := range []int{9 << 20, 16 << 20, 100, 5 << 20} {
+				if err := m.Resize(n); err != nil {
+					t.Fatal(err)
+				}
+				if r, err := m.Residency(0, n); err != nil || r.Resident != r.Pages {
+					t.Errorf("at %d bytes: %+v, %v", n, r, err)
+				}
+				wantBytes(t, "the mapping", contents(t, m), want[:n])
+			}
+		})
+	}
 }
