@@ -1,6 +1,7 @@
 package mmap_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -225,5 +226,28 @@ func TestLockThatFailsLeavesNothingLocked(t *testing.T) {
 	}
 	if err := m.Discard(0, pageSize, mmap.DropPrivate); err != nil {
 		t.Errorf("the page is still locked: %v", err)
+	}
+}
+
+// Neither an ended context nor a range that does not exist is waited with for a
+// view, and what was locked stays so.
+func TestLockThatGivesUpWaitsForNobody(t *testing.T) {
+	testenv.Need(t, proc)
+	m := hold(t)(mmap.Anonymous(pageSize, mmap.Options{Lock: mmap.LockNow}))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	done := make(chan error, 1)
+	err := m.View(0, pageSize, func([]byte) error {
+		go func() { done <- m.LockContext(ended, 0, pageSize, mmap.LockNow) }()
+		wantError(t, <-done, context.Canceled)
+		go func() { done <- m.Lock(0, pageSize+1, mmap.LockNow) }()
+		wantError(t, <-done, mmap.ErrOutOfRange)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kB := lockedKB(t, m.Addr()); kB != pageSize>>10 {
+		t.Errorf("%d kB are locked", kB)
 	}
 }

@@ -79,7 +79,8 @@ func protBits(p Prot) uint32 {
 }
 
 // Lock keeps the pages that the n bytes from off touch in memory. LockNow brings
-// them in first (mlock(2)); on any error no page of the range stays locked.
+// them in first (mlock(2)); if a page can't be had or the limit is met, no page of
+// the range stays locked, not by an earlier Lock either.
 // LockOnFault locks each page when it is first touched (mlock2(2), Linux 4.4).
 //
 // LockNow brings the pages in beside other accesses. Then, and for LockOnFault and
@@ -93,7 +94,7 @@ func (m *Mapping) Lock(off int64, n int, mode LockMode) error {
 }
 
 // LockContext is Lock that gives up when ctx ends before the pages are in and
-// those inside have left.
+// those inside have left. The range is then locked as it was before.
 func (m *Mapping) LockContext(ctx context.Context, off int64, n int, mode LockMode) error {
 	if mode != LockNow && mode != LockOnFault {
 		return m.fail("lock", off, n, invalid("%v is no way to lock", mode))
@@ -101,8 +102,11 @@ func (m *Mapping) LockContext(ctx context.Context, off int64, n int, mode LockMo
 	if mode == LockNow {
 		// The call that locks holds the address space, so a disk should not be
 		// waited for in it.
-		if err := m.bringInFor(ctx, "lock", off, n); err != nil {
-			m.Unlock(off, n) // what an earlier Lock had locked of it
+		err := m.bringInFor(ctx, "lock", off, n)
+		if errors.As(err, new(*FaultError)) {
+			m.unlock(ctx, off, n) // what an earlier Lock had locked of it
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -169,7 +173,11 @@ func (m *Mapping) mlock(addr, length uintptr, off int64, n int, mode LockMode) e
 // Unlock undoes Lock for every page that the n bytes from off touch. Locks do
 // not nest.
 func (m *Mapping) Unlock(off int64, n int) error {
-	return m.change(context.Background(), "unlock", off, n, func() error {
+	return m.unlock(context.Background(), off, n)
+}
+
+func (m *Mapping) unlock(ctx context.Context, off int64, n int) error {
+	return m.change(ctx, "unlock", off, n, func() error {
 		addr, length := m.pages(off, n)
 		if length == 0 {
 			return nil
