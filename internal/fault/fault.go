@@ -1,6 +1,9 @@
 package fault
 
-import "runtime/debug"
+import (
+	"runtime"
+	"runtime/debug"
+)
 
 // Armed is what the setting was before Arm.
 type Armed bool
@@ -32,8 +35,12 @@ func Caught(recovered any, base uintptr, n int) (addr uintptr, faulted bool) {
 	if recovered == nil {
 		return 0, false
 	}
-	// runtime.Error values of memory faults carry their address (Go 1.16).
-	if f, ok := recovered.(interface{ Addr() uintptr }); ok {
+	// The runtime's own errors of memory faults carry their address (Go 1.16). So may
+	// what somebody else panics with.
+	if f, ok := recovered.(interface {
+		runtime.Error
+		Addr() uintptr
+	}); ok {
 		if a := f.Addr(); a-base < uintptr(n) { // one comparison: a below base wraps
 			return a, true
 		}

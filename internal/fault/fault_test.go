@@ -83,6 +83,11 @@ func TestWithoutFaultTheErrorIsTheFunctions(t *testing.T) {
 	}
 }
 
+// address is no fault, and has the method of one.
+type address uintptr
+
+func (a address) Addr() uintptr { return uintptr(a) }
+
 func TestOtherPanicsPass(t *testing.T) {
 	base, n := dead(t, 1)
 	outside, m := dead(t, 1)
@@ -92,6 +97,7 @@ func TestOtherPanicsPass(t *testing.T) {
 		"an index out of range":        func() { _ = make([]byte, 1)[m] },
 		"a nil dereference":            func() { var q *int; *q = 1 },
 		"a fault outside of the range": func() { p[0] = 1 },
+		"a value with an address":      func() { panic(address(base)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			old := debug.SetPanicOnFault(true)
