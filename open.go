@@ -1,6 +1,7 @@
 package mmap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -46,7 +47,8 @@ func Create(name string, length int, perm fs.FileMode) (*Mapping, error) {
 	if length < 0 {
 		return nil, m.refuse("create", invalid("length %d is negative", length))
 	}
-	dir, err := sys.OpenDir(filepath.Dir(name))
+	at, _ := filepath.Split(name) // not Dir, which shortens "link/.." to what need not be the same directory
+	dir, err := sys.OpenDir(cmp.Or(at, "."))
 	if err != nil {
 		return nil, m.refuse("create", because(err, "its directory must be readable, so that the new entry can be synced"))
 	}

@@ -343,6 +343,28 @@ func TestCreateSyncsTheDirectoryEntry(t *testing.T) {
 	}
 }
 
+// The kernel goes through a link and then up; the name alone says otherwise.
+func TestCreateSyncsTheDirectoryThatTheNameMeans(t *testing.T) {
+	testenv.Need(t, proc)
+	dir := testenv.DiskDir(t)
+	for _, d := range []string{"here", "there/below"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("../there/below", filepath.Join(dir, "here/link")); err != nil {
+		t.Fatal(err)
+	}
+	hold(t)(mmap.Create(dir+"/here/link/../new", 100, 0o600))
+	if _, err := os.Stat(filepath.Join(dir, "there/new")); err != nil {
+		t.Fatal(err)
+	}
+	descriptorOf(t, filepath.Join(dir, "there"))
+	t.Chdir(dir)
+	hold(t)(mmap.Create("new", 100, 0o600))
+	descriptorOf(t, dir)
+}
+
 func descriptorOf(t *testing.T, path string) int {
 	t.Helper()
 	fds := descriptorsOf(t, path)
