@@ -80,15 +80,13 @@
 //
 //	Mapping.gate (exclusion; waits for accesses)
 //	    reservations.Mutex
-//	        Mapping.gate of a reservation (shared)
 //	    inodes.Mutex
 //	    inode.entry (held across fsync)
 //	    gate.slow (a few instructions)
 //	    quarantine.Mutex (held across munmap)
 //
-// An access holds the gate shared and may take inode.entry and gate.slow. A
-// reservation's gate is entered with reservations.Mutex held; nothing that
-// excludes on it waits for that mutex before its accesses are out.
+// An access holds the gate shared and may take inode.entry and gate.slow. No gate is
+// entered with a mutex held.
 //
 // # Platforms
 //

@@ -56,11 +56,11 @@ func (m *Mapping) untrack(reserved int) {
 
 // drop is the end of a mapping that nobody closed.
 func (m *Mapping) drop() {
-	leaked := m.handedOut.Load()
-	d := Dropped{Name: m.path, Len: m.area.length, Leaked: leaked, Stack: stackText(m.madeBy)}
-	if leaked {
+	d := Dropped{Name: m.path, Len: m.area.length, Stack: stackText(m.madeBy)}
+	d.Leaked = m.handedOut.Load() || m.Close() != nil // an error if one that leaked stands inside
+	if d.Leaked {
 		statistics.leaked.Add(1)
-	} else if m.Close() == nil {
+	} else {
 		statistics.dropped.Add(1)
 	}
 	if report := reportDrops.Load(); report != nil {

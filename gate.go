@@ -366,6 +366,20 @@ func (g *gate) end(state uint32, shown *area) {
 	g.slow.Unlock()
 }
 
+// closing is the area of a mapping while a Close waits or works, and whether one
+// has succeeded.
+func (g *gate) closing() (a *area, closed bool) {
+	g.slow.Lock()
+	defer g.slow.Unlock()
+	switch g.state.Load() {
+	case stateClosing:
+		return g.slow.hidden, false
+	case stateClosed:
+		return nil, true
+	}
+	return nil, false
+}
+
 // hold notes who holds a view out, in debug builds. The function that it returns
 // takes the note away.
 func (g *gate) hold() func() {

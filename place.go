@@ -3,9 +3,11 @@ package mmap
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"sync"
+	"weak"
 
 	"github.com/memwright/mmap/internal/page"
 	"github.com/memwright/mmap/internal/sys"
@@ -14,6 +16,7 @@ import (
 // place maps length bytes where the options want them, inside a reservation of
 // addresses when room to grow is asked for.
 func (m *Mapping) place(length int) error {
+	m.delta = page.Delta(m.opt.Offset, m.pageSize)
 	span, reserved, err := m.rounded(length, m.opt.Reserve)
 	if err != nil {
 		return err
@@ -32,7 +35,7 @@ func (m *Mapping) place(length int) error {
 		err = m.reserve()
 		if err == nil && span > 0 {
 			if err = m.mapPart(0, span); err != nil {
-				sys.Munmap(m.area.base, uintptr(reserved))
+				m.vacate()
 			}
 		}
 	} else {
@@ -49,7 +52,6 @@ func (m *Mapping) place(length int) error {
 // rounded is the two lengths in whole pages, counted from the page that the
 // mapping starts in.
 func (m *Mapping) rounded(length, reserve int) (span, reserved int, err error) {
-	m.delta = page.Delta(m.opt.Offset, m.pageSize)
 	for _, n := range []*int{&length, &reserve} {
 		if *n == 0 {
 			continue
@@ -106,8 +108,16 @@ func (m *Mapping) reserve() (err error) {
 func (m *Mapping) mapPart(from, to int) error {
 	_, err := sys.Mmap(m.area.base+uintptr(from), uintptr(to-from), m.opt.prot(),
 		m.opt.flags(m.fd)|sys.MAP_FIXED, m.fd, m.filePage(from))
+	if err != nil {
+		holdAgain(m.area.base+uintptr(from), to-from)
+	}
 	return err
 }
+
+// holdAgain holds addresses that were held, after a mapping over them failed: the
+// kernel takes away what is there before it asks the file, and its limits before
+// Linux 6.12. Where it has taken nothing away, nothing is done.
+func holdAgain(addr uintptr, length int) { holdAddresses(addr, length, sys.MAP_FIXED_NOREPLACE) }
 
 // holdPart gives [from, to) of the area back and keeps its addresses.
 func (m *Mapping) holdPart(from, to int) error {
@@ -134,6 +144,9 @@ func (m *Mapping) mmap(addr uintptr, length int, prot, flags uint32, fd int, off
 	if err == error(sys.ENOMEM) && quarantine.drain() {
 		got, err = sys.Mmap(addr, uintptr(length), prot, flags, fd, off)
 	}
+	if err != nil && m.parent != nil {
+		holdAgain(addr, length)
+	}
 	if err == nil && m.opt.Placement == FixedNoReplace && got != addr {
 		// Before Linux 4.17 the flag is unknown and the address a hint.
 		sys.Munmap(got, uintptr(length))
@@ -145,17 +158,8 @@ func (m *Mapping) mmap(addr uintptr, length int, prot, flags uint32, fd int, off
 // unmap removes the area. A mapping that stands in a reservation leaves
 // addresses behind that still belong to it.
 func (m *Mapping) unmap() error {
-	a := m.area
 	m.endReservation()
-	var err error
-	switch {
-	case a.reserved == 0:
-	case m.parent != nil:
-		err = m.holdPart(0, a.reserved)
-	default:
-		err = m.giveUp(a.base, a.reserved)
-	}
-	if err != nil {
+	if err := m.vacate(); err != nil {
 		m.becomeReservation()
 		return err
 	}
@@ -164,11 +168,23 @@ func (m *Mapping) unmap() error {
 	return nil
 }
 
+// vacate gives the addresses back to whom they belong.
+func (m *Mapping) vacate() error {
+	switch a := m.area; {
+	case a.reserved == 0:
+		return nil
+	case m.parent != nil:
+		return m.holdPart(0, a.reserved)
+	default:
+		return m.giveUp(a.base, a.reserved)
+	}
+}
+
 // reservations are the live anonymous mappings with NoAccess: address space
-// that FixedReplace may place others into.
+// that FixedReplace may place others into. Being here keeps none from the collector.
 var reservations struct {
 	sync.Mutex
-	live map[*Mapping]struct{}
+	live map[weak.Pointer[Mapping]]struct{}
 }
 
 func (m *Mapping) isReservation() bool { return m.opt.Access == NoAccess && m.fd < 0 }
@@ -180,9 +196,9 @@ func (m *Mapping) becomeReservation() {
 	reservations.Lock()
 	defer reservations.Unlock()
 	if reservations.live == nil {
-		reservations.live = make(map[*Mapping]struct{})
+		reservations.live = make(map[weak.Pointer[Mapping]]struct{})
 	}
-	reservations.live[m] = struct{}{}
+	reservations.live[weak.Make(m)] = struct{}{}
 }
 
 func (m *Mapping) endReservation() {
@@ -190,17 +206,29 @@ func (m *Mapping) endReservation() {
 		return
 	}
 	reservations.Lock()
-	delete(reservations.live, m)
-	reservations.Unlock()
+	defer reservations.Unlock()
+	maps.DeleteFunc(reservations.live, func(w weak.Pointer[Mapping], _ struct{}) bool {
+		r := w.Value()
+		return r == nil || r == m // of one that the collector has found the pointer is nil already
+	})
+}
+
+func liveReservations() (live []*Mapping) {
+	reservations.Lock()
+	defer reservations.Unlock()
+	for w := range reservations.live {
+		if r := w.Value(); r != nil {
+			live = append(live, r)
+		}
+	}
+	return live
 }
 
 // joinReservation finds the innermost reservation that the wanted addresses lie
 // in. It is fine if there is none; lying half in one is not.
 func (m *Mapping) joinReservation() error {
 	start, n := m.wanted(), uintptr(m.area.reserved)
-	reservations.Lock()
-	defer reservations.Unlock()
-	for r := range reservations.live {
+	for _, r := range liveReservations() {
 		joined, err := r.admit(start, n)
 		if err != nil {
 			m.leaveReservation()
@@ -219,21 +247,42 @@ func (m *Mapping) joinReservation() error {
 }
 
 // admit counts a tenant at [start, start+n) if that lies in the reservation.
-// It counts inside the gate, so that a Close of the reservation sees it.
+// It counts inside the gate, so that a Close of the reservation sees it. A Close
+// that is still waiting may give up, and would leave a tenant that nobody counted.
 func (m *Mapping) admit(start, n uintptr) (bool, error) {
-	s, err := m.gate.enter(anAccess)
-	if err != nil {
-		return false, nil // closed: no longer a reservation
+	for {
+		s, err := m.gate.enter(anAccess)
+		if err == nil {
+			defer m.gate.leave(s, anAccess)
+			inside, err := m.area.holds(start, n)
+			if inside {
+				m.tenants.Add(1)
+			}
+			return inside, err
+		}
+		switch a, closed := m.gate.closing(); {
+		case closed:
+			return false, nil // no longer a reservation
+		case a != nil:
+			inside, err := a.holds(start, n)
+			if inside {
+				err = because(ErrBusy, "the reservation is being closed")
+			}
+			return false, err
+		}
 	}
-	defer m.gate.leave(s, anAccess)
-	base, end := m.area.base, m.area.base+uintptr(m.area.reserved)
+}
+
+// holds reports whether [start, start+n) lies in the area. Lying there in part is
+// an error.
+func (a *area) holds(start, n uintptr) (bool, error) {
+	end := a.base + uintptr(a.reserved)
 	switch {
-	case start >= end || base >= start+n:
+	case start >= end || a.base >= start+n:
 		return false, nil
-	case start < base || start+n > end:
+	case start < a.base || start+n > end:
 		return false, because(ErrBusy, "the addresses lie partly in a reservation and partly outside")
 	}
-	m.tenants.Add(1)
 	return true, nil
 }
 

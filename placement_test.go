@@ -1,11 +1,14 @@
 package mmap_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/memwright/mmap"
 	"github.com/memwright/mmap/internal/testenv"
@@ -137,6 +140,90 @@ func TestReservation(t *testing.T) {
 	if held(t, base) {
 		// Quarantined, then: whoever asks for them gets them.
 		hold(t)(mmap.Anonymous(pageSize, mmap.Options{Addr: base, Placement: mmap.FixedNoReplace}))
+	}
+}
+
+// A mapping that fails takes nothing away: the kernel unmaps what is there before
+// it asks what is to come, and somebody else could be given those addresses.
+func TestFailedMappingLeavesTheAddressesHeld(t *testing.T) {
+	testenv.Need(t, testenv.FixedNoReplace)
+	const huge, tooMuch = 2 << 20, min(32<<30, math.MaxInt/4+1) // no pool has that many huge pages
+	r := hold(t)(mmap.Anonymous(2*tooMuch, mmap.Options{Access: mmap.NoAccess}))
+	at := (r.Addr() + huge) &^ (huge - 1)
+
+	o := mmap.Options{HugePages: mmap.Huge2MiB, Addr: at, Placement: mmap.FixedReplace}
+	if _, err := mmap.Anonymous(tooMuch, o); err == nil {
+		t.Fatal("there are too many huge pages")
+	}
+	if !held(t, at) {
+		t.Error("a mapping that failed has made a hole in its reservation")
+	}
+	f := openFile(t, newFile(t, pattern(pageSize)), os.O_RDONLY)
+	o = mmap.Options{Access: mmap.ReadWrite, Reserve: 4 * pageSize, Addr: at, Placement: mmap.FixedReplace}
+	_, err := mmap.Map(f, o)
+	wantError(t, err, fs.ErrPermission)
+	if !held(t, at) || !held(t, at+uintptr(3*pageSize)) {
+		t.Error("a mapping with a reserve that failed has made a hole in its reservation")
+	}
+	m := hold(t)(mmap.Anonymous(0, mmap.Options{HugePages: mmap.Huge2MiB, Reserve: tooMuch}))
+	if err := m.Resize(tooMuch); err == nil {
+		t.Fatal("there are too many huge pages")
+	}
+	if !held(t, m.Addr()) {
+		t.Error("a Resize that failed has given up what the mapping held")
+	}
+}
+
+// A Close that still waits may give up, and then the reservation has tenants.
+func TestNoTenantWhileAReservationIsBeingClosed(t *testing.T) {
+	r := hold(t)(mmap.Anonymous(16*pageSize, mmap.Options{Access: mmap.NoAccess}))
+	tenant := mmap.Options{Addr: r.Addr(), Placement: mmap.FixedReplace}
+	ctx, cancel := context.WithCancel(t.Context())
+	closed := make(chan error, 1)
+	err := r.View(0, 0, func([]byte) error {
+		go func() { closed <- r.CloseContext(ctx) }()
+		for r.Len() > 0 { // until the Close keeps others out
+			time.Sleep(time.Millisecond)
+		}
+		_, err := mmap.Anonymous(pageSize, tenant)
+		wantError(t, err, mmap.ErrBusy, "being closed")
+		tenant.Addr += uintptr(15 * pageSize)
+		_, err = mmap.Anonymous(2*pageSize, tenant)
+		wantError(t, err, mmap.ErrBusy, "partly")
+		cancel()
+		return <-closed
+	})
+	wantError(t, err, context.Canceled)
+	m := hold(t)(mmap.Anonymous(pageSize, tenant))
+	wantError(t, r.Close(), mmap.ErrBusy, "1 mappings")
+	m.Close()
+}
+
+// Whoever waits to be let into a reservation keeps nobody else from making one: the
+// view that the wait is for may do that.
+func TestWaitingForAReservationStopsNoOther(t *testing.T) {
+	r := hold(t)(mmap.Anonymous(16*pageSize, mmap.Options{Access: mmap.NoAccess}))
+	tenant := mmap.Options{Addr: r.Addr(), Placement: mmap.FixedReplace}
+	done := make(chan error, 2)
+	err := r.View(0, 0, func([]byte) error {
+		go func() { done <- r.Protect(0, pageSize, mmap.ProtNone) }()
+		time.Sleep(10 * time.Millisecond)
+		go func() {
+			m, err := mmap.Anonymous(pageSize, tenant)
+			if err == nil {
+				err = m.Close()
+			}
+			done <- err
+		}()
+		time.Sleep(10 * time.Millisecond)
+		m, err := mmap.Anonymous(pageSize, mmap.Options{Access: mmap.NoAccess})
+		if err != nil {
+			return err
+		}
+		return m.Close()
+	})
+	if err := errors.Join(err, <-done, <-done); err != nil {
+		t.Error(err)
 	}
 }
 

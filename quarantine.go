@@ -78,12 +78,7 @@ func (q *quarantineList) holdBy(addr uintptr, length int, how uint32) bool {
 	if ranges == 0 || int64(length) > bytes {
 		return false
 	}
-	got, err := sys.Mmap(addr, uintptr(length), sys.PROT_NONE, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS|how, -1, 0)
-	if err != nil {
-		return false
-	}
-	if got != addr { // a kernel that does not know MAP_FIXED_NOREPLACE
-		sys.Munmap(got, uintptr(length))
+	if !holdAddresses(addr, length, how) {
 		return false
 	}
 	q.Lock()
@@ -94,6 +89,15 @@ func (q *quarantineList) holdBy(addr uintptr, length int, how uint32) bool {
 		q.release(len(q.held)/2 + 1)
 	}
 	return true
+}
+
+// holdAddresses maps a range without access and without memory.
+func holdAddresses(addr uintptr, length int, how uint32) bool {
+	got, err := sys.Mmap(addr, uintptr(length), sys.PROT_NONE, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS|how, -1, 0)
+	if err == nil && got != addr { // a kernel that does not know MAP_FIXED_NOREPLACE
+		sys.Munmap(got, uintptr(length))
+	}
+	return err == nil && got == addr
 }
 
 // drain gives every address back, for a mapping that was refused for want of

@@ -108,6 +108,54 @@ func TestDroppedMappings(t *testing.T) {
 	}
 }
 
+// TestDroppedReservation has the collector find one, and one that a leaked mapping
+// stands in.
+func TestDroppedReservation(t *testing.T) {
+	anonymous(t, 1, Options{}).Close() // skips where nothing can be mapped
+	drops := make(chan Dropped, 10)
+	ReportDrops(func(d Dropped) { drops <- d })
+	defer ReportDrops(nil)
+	before := Stats()
+	dropReservation(t, false)
+	if d := awaitDrop(t, drops); d.Leaked {
+		t.Errorf("reported %+v", d)
+	}
+	if after := Stats(); after.Mappings != before.Mappings || after.Dropped != before.Dropped+1 {
+		t.Errorf("it was not released: %+v, then %+v", before, after)
+	}
+	base, span := dropReservation(t, true)
+	for range 2 {
+		if d := awaitDrop(t, drops); !d.Leaked {
+			t.Errorf("reported %+v", d)
+		}
+	}
+	if prot, known := protectionAt(base); known && prot != ProtRead|ProtWrite {
+		t.Errorf("memory that was handed out is %v now", prot)
+	}
+	sys.Munmap(base, uintptr(span)) // nothing else ever will
+}
+
+//go:noinline
+func dropReservation(t *testing.T, leak bool) (base uintptr, span int) {
+	r := anonymous(t, 1<<20, Options{Access: NoAccess})
+	if leak {
+		anonymous(t, r.area.span, Options{Addr: r.area.base, Placement: FixedReplace}).handOut()
+	}
+	return r.area.base, r.area.span
+}
+
+func anonymous(t *testing.T, length int, o Options) *Mapping {
+	t.Helper()
+	m, err := Anonymous(length, o)
+	if errors.Is(err, errors.ErrUnsupported) {
+		testenv.Skip(t, err.Error())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 //go:noinline
 func dropOne(t *testing.T, name string, leak bool) (base uintptr, span int) {
 	m, err := Open(name)

@@ -253,3 +253,28 @@ func TestSlice(t *testing.T) {
 	_, err = mmap.Slice[byte](m, 0, 1)
 	check("a closed mapping", err, fs.ErrClosed)
 }
+
+// Windows may be asked from outside, whatever happens to the mapping meanwhile.
+func TestWindowsBesideResize(t *testing.T) {
+	m := hold(t)(mmap.Anonymous(4*pageSize, mmap.Options{Reserve: 8 * pageSize}))
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for i := range 50 {
+			err = errors.Join(err, m.Resize((4+i%3)*pageSize))
+		}
+		done <- err
+	}()
+	for range 50 {
+		n := 0
+		for _, k := range m.Windows(0, 4*pageSize, pageSize) {
+			n += k
+		}
+		if n != 4*pageSize {
+			t.Errorf("the windows have %d bytes", n)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
