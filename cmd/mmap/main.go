@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -36,7 +37,9 @@ func run(args []string, out, errOut io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(errOut, "mmap:", strings.TrimPrefix(err.Error(), "mmap: "))
+	if !errors.Is(err, syscall.EPIPE) { // whoever closed the pipe has seen enough
+		fmt.Fprintln(errOut, "mmap:", strings.TrimPrefix(err.Error(), "mmap: "))
+	}
 	if c.started {
 		return 1
 	}

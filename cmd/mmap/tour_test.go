@@ -460,8 +460,12 @@ func TestTourThatNobodyReadsLeavesNothing(t *testing.T) {
 	dir := testenv.DiskDir(t)
 	sh := exec.CommandContext(t.Context(), "sh", "-c", `"$0" "$@" | head -n 1`, must(os.Executable())(t), childEntry, helperTour, "tour")
 	sh.Env = append(os.Environ(), "TMPDIR="+dir)
-	if text, err := sh.CombinedOutput(); err != nil {
+	text, err := sh.CombinedOutput()
+	if err != nil {
 		t.Errorf("%v: %s", err, text)
+	}
+	if strings.Contains(string(text), "pipe") {
+		t.Errorf("it speaks of its pipe:\n%s", text)
 	}
 	if left := must(os.ReadDir(dir))(t); len(left) > 0 {
 		t.Errorf("%v is left", left)
