@@ -64,7 +64,6 @@ func (p *Process) ReadAt(b []byte, off int64) (int, error) { return p.copyPages(
 // WriteAt writes b to the process's memory from the address off on.
 func (p *Process) WriteAt(b []byte, off int64) (int, error) { return p.copyPages(Addr(off), b, store) }
 
-// copyPages moves bytes between b and memory, a page at a time.
 func (p *Process) copyPages(a Addr, b []byte, how vmFlags) (n int, err error) {
 	for n < len(b) {
 		f, err := p.touch(a+Addr(n), how)

@@ -48,7 +48,6 @@ func (o *Object) page(index uint64, advice vmFlags) (f *frame, missed bool, err 
 	return f, true, o.loadAll(first, first+uint64(n))
 }
 
-// fresh adds a page of zeros.
 func (o *Object) fresh(index uint64) (*frame, error) {
 	f, err := o.m.zeroFrame(Event{Object: o, Off: int64(index) << pageShift})
 	if err == nil {
@@ -119,7 +118,6 @@ func (o *Object) loadAll(first, last uint64) error {
 	return nil
 }
 
-// add makes f the page at index.
 func (o *Object) add(f *frame, index uint64) {
 	f.object, f.index = o, index
 	o.pages[index] = f
@@ -140,7 +138,6 @@ func (o *Object) forget(f *frame) {
 	o.m.release(f)
 }
 
-// dirty marks a page as newer than the Store.
 func (o *Object) dirty(f *frame) {
 	if o.store != nil {
 		f.state = StateDirty

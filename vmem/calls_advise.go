@@ -120,7 +120,6 @@ func (p *Process) DropFree(addr Addr) error {
 	return nil
 }
 
-// punch makes zeros of the pages of an object.
 func (p *Process) punch(part *area) error {
 	switch last := part.pgoff + part.pages(); {
 	case part.file == nil:
@@ -142,7 +141,6 @@ func (p *Process) prefetch(part *area) error {
 	return part.file.object.loadAll(part.pgoff, part.pgoff+part.pages())
 }
 
-// reach brings pages in.
 func reach(how vmFlags) func(*Process, *area) error {
 	return func(p *Process, part *area) error { return p.faultIn(part, how) }
 }

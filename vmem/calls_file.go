@@ -27,7 +27,6 @@ func (p *Process) Write(f *File, buf Addr, n uint64, off int64) (int, error) {
 	return unlessSome(f.object.write(n, off, p.user(buf, load)))
 }
 
-// rangeOK checks what pread and pwrite check before they begin.
 func (p *Process) rangeOK(f *File, need Mode, buf Addr, n uint64, off int64) error {
 	err, high := f.usable(need, off), p.m.cfg.High
 	switch {
@@ -108,7 +107,6 @@ func (o *Object) write(n uint64, off int64, get mover) (done int, err error) {
 	return done, err
 }
 
-// writeChunk writes bytes of one page into the cache.
 func (o *Object) writeChunk(chunk []byte, off int64) (err error) {
 	index, whole := uint64(off)>>pageShift, len(chunk) == PageSize
 	f := o.cached(index)

@@ -16,7 +16,6 @@ const (
 	LockAllOnFault LockAllFlags = 4 // with one of the others: do not bring pages in
 )
 
-// mayLock tells whether a process may lock anything.
 func (p *Process) mayLock() bool { return p.IPCLock || p.Limits.MemLock != 0 }
 
 // mayLockMore tells whether n bytes more are within the limit.
@@ -53,11 +52,11 @@ func (p *Process) lock(addr Addr, n uint64, how vmFlags) error {
 	start := addr.floor()
 	length := (Addr(n) + addr - start).ceil()
 	end := start + length
-	last := end
+	counted := end
 	if end < start {
-		last = p.m.cfg.High
+		counted = p.m.cfg.High
 	}
-	again := p.mapped(start, last, vmLocked) << pageShift
+	again := p.mapped(start, counted, vmLocked) << pageShift
 	if !p.mayLockMore(uint64(length) - again) {
 		return ENOMEM
 	}
@@ -162,7 +161,6 @@ func (p *Process) populate(part *area) error {
 	return p.faultIn(part, load)
 }
 
-// faultIn makes every page of a part reachable.
 func (p *Process) faultIn(part *area, how vmFlags) error {
 	for at := part.start; at < part.end; at += PageSize {
 		if e := p.table.lookup(at); e != nil && e.allows(how) {

@@ -245,7 +245,6 @@ func (p *Process) isolate(start, end Addr) error {
 	return nil
 }
 
-// unmap removes areas and entries.
 func (p *Process) unmap(start, end Addr) {
 	p.drop(start, end)
 	p.remove(start, end)

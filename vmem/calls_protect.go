@@ -27,7 +27,6 @@ func (p *Process) Mprotect(addr Addr, n uint64, prot Prot) error {
 	return nil
 }
 
-// protect changes the part of one area.
 func (p *Process) protect(part *area, want vmFlags) error {
 	if want&^part.may() != 0 {
 		return EACCES

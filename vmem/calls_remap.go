@@ -179,7 +179,11 @@ func (p *Process) move(a *area, r remap, where MapFlags) (to Addr, err error) {
 	}
 	p.merge(moved)
 	for at, e := range p.table.all(r.old, r.old+r.oldLen) {
-		p.moveEntry(at, to+(at-r.old), e)
+		moved := *e
+		moved.frame.held++ // nobody shows it in between
+		p.hide(at, e)
+		p.show(to+(at-r.old), moved.frame, moved.bits)
+		moved.frame.held--
 	}
 	if r.flags&RemapDontUnmap == 0 {
 		if r.oldLen > 0 {
@@ -193,13 +197,4 @@ func (p *Process) move(a *area, r remap, where MapFlags) (to Addr, err error) {
 		left.lineage = nil // its pages are gone
 	}
 	return to, nil
-}
-
-// moveEntry shows the page of an entry at another address.
-func (p *Process) moveEntry(from, to Addr, e *entry) {
-	moved := *e
-	moved.frame.held++ // nobody shows it in between
-	p.hide(from, e)
-	p.show(to, moved.frame, moved.bits)
-	moved.frame.held--
 }

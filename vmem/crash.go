@@ -98,7 +98,6 @@ func (o *Object) stored(index uint64) []byte {
 	return data
 }
 
-// resized keeps a new size.
 func (r *recorder) resized(size int64) {
 	if r != nil && r.now().sizes[len(r.now().sizes)-1] != size {
 		r.now().sizes = append(r.now().sizes, size)

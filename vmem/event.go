@@ -66,5 +66,4 @@ func (m *Machine) tell(e Event) {
 	}
 }
 
-// call counts a call by name.
 func (m *Machine) call(name string) { m.counters.Calls[name]++ }

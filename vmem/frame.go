@@ -125,7 +125,6 @@ func (p *Process) hide(a Addr, e *entry) {
 	}
 }
 
-// hideEverywhere empties all entries that show f.
 func (m *Machine) hideEverywhere(f *frame) {
 	for len(f.mappers) > 0 {
 		w := f.mappers[len(f.mappers)-1]
@@ -177,7 +176,7 @@ func (m *Machine) used(f *frame) bool {
 // evictable tells whether a page may leave memory: it has a Store to come back
 // from, no step is using it, and nobody who maps it has locked it.
 func (m *Machine) evictable(f *frame) bool {
-	return f.object != nil && f.object.store != nil && f.held == 0 && !f.pinned()
+	return f.object.store != nil && f.held == 0 && !f.pinned()
 }
 
 // pinned tells whether a locked area shows the page.
@@ -212,5 +211,4 @@ func (m *Machine) Evict(o *Object, index uint64) error {
 	return nil
 }
 
-// off is where the page is in its object.
 func (f *frame) off() int64 { return int64(f.index) << pageShift }

@@ -22,7 +22,7 @@ var againstTheKernel = []mutant{
 	{"locks are not inherited", "vmem/calls_process.go",
 		"copied.flags &^= vmLockFlags\n", "", "TestRandomProgramsAgree in internal/agree"},
 	{"mremap takes private pages along", "vmem/calls_remap.go",
-		"p.show(to, moved.frame, moved.bits)", "_ = to", "TestRandomProgramsAgree in internal/agree"},
+		"p.show(to+(at-r.old), moved.frame, moved.bits)", "_ = to", "TestRandomProgramsAgree in internal/agree"},
 	{"mprotect takes the right to store away", "vmem/calls_protect.go",
 		"e.bits &^= Writable", "e.bits &^= 0", "TestRandomProgramsAgree in internal/agree"},
 }
