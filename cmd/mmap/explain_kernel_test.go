@@ -475,22 +475,28 @@ func TestNoProcessIsLeftBehind(t *testing.T) {
 			if _, err := r.ReadString('\n'); err != nil {
 				t.Fatal(err)
 			}
-			for len(tracees(t, dir)) < 3 {
-				time.Sleep(time.Millisecond)
-			}
+			await(t, "the kernel's processes", func() bool { return len(tracees(t, dir)) == 3 })
 			cmd.Process.Signal(row.signal)
 			io.Copy(io.Discard, r)
 			cmd.Wait()
 			if said.String() != row.says {
 				t.Errorf("said %q, want %q", said.String(), row.says)
 			}
-			for len(tracees(t, dir)) > 0 { // or the test never ends
-				time.Sleep(time.Millisecond)
-			}
+			await(t, "their end", func() bool { return len(tracees(t, dir)) == 0 })
 			if left := must(os.ReadDir(dir))(t); len(left) > 0 && row.signal == os.Interrupt {
 				t.Errorf("left %v", left)
 			}
 		})
+	}
+}
+
+// await waits until something is so.
+func await(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
 	}
 }
 

@@ -293,11 +293,10 @@ func TestStopEndsACallThatBlocks(t *testing.T) {
 	blocked := fmt.Sprintf("/proc/%d/syscall", child.Pid()) // starts with the number of a call that blocks
 	var stopping sync.WaitGroup
 	stopping.Go(func() {
-		for {
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 			if b, err := os.ReadFile(blocked); err != nil || bytes.HasPrefix(b, []byte("0 0x3 ")) {
 				break
 			}
-			time.Sleep(time.Millisecond)
 		}
 		rig.Stop()
 	})
