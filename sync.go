@@ -137,7 +137,10 @@ func (m *Mapping) startSync(off int64, n int) error {
 		addr, length := m.pages(off, n)
 		err = sys.Msync(addr, length, sys.MS_ASYNC)
 	}
-	return m.failIf("sync", off, n, err)
+	if err != nil {
+		return m.fail("sync", off, n, m.inode.remember(err))
+	}
+	return nil
 }
 
 // maySync refuses what would promise durability and give none.
@@ -277,9 +280,11 @@ func (m *Mapping) leaveInode() {
 }
 
 // remember keeps the first failure to write, and passes err on. An answer that
-// the arguments were wrong wrote nothing and lost nothing.
+// the arguments were wrong, that there is no such call for this object, or that
+// a filter refuses it, wrote nothing and lost nothing.
 func (i *inode) remember(err error) error {
-	if err == error(sys.EINVAL) || err == error(sys.EBUSY) {
+	switch err {
+	case error(sys.EINVAL), error(sys.EBUSY), error(sys.ESPIPE), error(sys.EPERM):
 		return err
 	}
 	i.failed.CompareAndSwap(nil, &err)

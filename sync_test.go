@@ -290,6 +290,48 @@ func TestSyncFailureIsRemembered(t *testing.T) {
 	wantBytes(t, "what the disk holds", contents(t, m), old)
 }
 
+// What SyncStart could not write is a failure like any other.
+func TestSyncStartFailureIsRemembered(t *testing.T) {
+	d := testenv.FailingDisk(t, "ext4", 32<<20)
+	name := newFileIn(t, d.Root, nil)
+	if err := os.Truncate(name, 4<<20); err != nil {
+		t.Fatal(err)
+	}
+	m := hold(t)(mmap.OpenFile(name, mmap.Options{Access: mmap.ReadWrite}))
+	other := hold(t)(mmap.Create(filepath.Join(d.Root, "other"), 100, 0o600))
+	if err := m.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.WriteAt([]byte("needs a block"), 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	d.Device.Set(testenv.Fault{Op: testenv.Write, Err: sys.EIO})
+	if err := other.Sync(); err == nil { // ext4 aborts its journal, so that no block can be had
+		t.Fatal("the disk can be written")
+	}
+	first := m.SyncRange(0, m.Len(), mmap.SyncStart)
+	if first == nil {
+		t.Fatal("the write-out was started")
+	}
+	if errors.Is(first, mmap.ErrSyncFailed) {
+		t.Errorf("the first failure speaks of an earlier one: %v", first)
+	}
+	wantError(t, m.Sync(), mmap.ErrSyncFailed)
+	if err := other.Sync(); !errors.Is(err, mmap.ErrSyncFailed) {
+		t.Errorf("the other file: %v", err)
+	}
+}
+
+// What is no file of a disk can't start writing, and has lost nothing by that.
+func TestSyncStartWhereThereIsNothingToStart(t *testing.T) {
+	testenv.Need(t, proc)
+	m := hold(t)(mmap.OpenFile("/dev/zero", mmap.Options{Access: mmap.ReadWrite, Length: pageSize}))
+	m.SyncRange(0, pageSize, mmap.SyncStart)
+	if err := m.Sync(); err != nil {
+		t.Error(err)
+	}
+}
+
 // Somebody else's fsync takes the kernel's one report for its own open file
 // description, and not for the mapping's.
 func TestSyncFailureIsToldThoughSomebodyElseHeardIt(t *testing.T) {
