@@ -108,10 +108,10 @@ func (m *Mapping) bringInView(op string, off int64, n int) error {
 //		if err := m.View(off, n, fn); err != nil {
 //
 // size is rounded down to a multiple of the page, and lies between a page and
-// ViewBytes. Windows looks at no memory, and yields nothing for an n that is not
+// ViewBytes, which is less than the largest huge page. Windows looks at no memory, and yields nothing for an n that is not
 // positive.
 func (m *Mapping) Windows(off int64, n, size int) iter.Seq2[int64, int] {
-	size = max(m.pageSize, min(size, ViewBytes)/m.pageSize*m.pageSize)
+	size = min(max(size/m.pageSize, 1)*m.pageSize, ViewBytes)
 	return func(yield func(int64, int) bool) {
 		for n > 0 {
 			piece := min(n, size-int((off+int64(m.delta))%int64(size)))

@@ -118,6 +118,7 @@ func (m *Mapping) discard(off int64, n int, d Discard) error {
 		if m.fd < 0 || m.opt.Access != ReadWrite {
 			return because(ErrNoFile, "only a ReadWrite mapping of a file can punch a hole in it")
 		}
+		defer m.presence.forget() // a store needs a block again
 		return sys.PunchHole(m.fd, m.opt.Offset+off, int64(n))
 	case d > FreeLazily:
 		return invalid("%v does not exist", d)
@@ -135,6 +136,7 @@ func (m *Mapping) discard(off int64, n int, d Discard) error {
 		number = sys.MADV_FREE
 	}
 	err := sys.Madvise(addr, length, number)
+	m.presence.forget() // the file's pages may not be in memory
 	if err == error(sys.EINVAL) {
 		return because(err, "locked memory can't be discarded; Unlock it first")
 	}

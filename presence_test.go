@@ -271,3 +271,41 @@ func TestForgettingDisturbsNobody(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// What Discard takes away is not believed in: behind a private copy lies a page of
+// the file that may be on the disk, and a hole has no block to store to.
+func TestDiscardDropsBeliefs(t *testing.T) {
+	for _, row := range []struct {
+		how    Discard
+		access Access
+	}{{DropPrivate, CopyOnWrite}, {PunchHole, ReadWrite}} {
+		m := open(t, diskFile(t, 64<<10), Options{Access: row.access})
+		if _, err := m.WriteAt([]byte("x"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if !m.presence.holds(0, 0) {
+			t.Fatalf("%v: what was stored a moment ago is not believed in", row.how)
+		}
+		if err := m.Discard(0, m.pageSize, row.how); err != nil {
+			t.Fatal(err)
+		}
+		if m.presence.holds(0, 0) {
+			t.Errorf("%v: the page that was discarded is believed in", row.how)
+		}
+	}
+}
+
+// A window of a file of the largest pages is as small as a View must be.
+func TestWindowsOfHugePages(t *testing.T) {
+	m := &Mapping{pageSize: 1 << 30}
+	sum := 0
+	for off, n := range m.Windows(0, 1<<30, 1<<20) {
+		if n != ViewBytes || off != int64(sum) {
+			t.Fatalf("a window of %d bytes at %d", n, off)
+		}
+		sum += n
+	}
+	if sum != 1<<30 {
+		t.Errorf("the windows have %d bytes", sum)
+	}
+}
