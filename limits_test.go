@@ -95,6 +95,65 @@ var _ = testenv.Register("resource", func() {
 	m.Close()
 })
 
+// full is a child whose addresses are all taken, but for 2 MiB and what the
+// quarantine holds.
+var _ = testenv.Register("full", func() {
+	roomForTheRuntime()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		panic(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmSize:")
+	used, err := strconv.ParseUint(strings.Fields(rest)[0], 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	limit := max(2*used<<10, 2<<30) // a 64th of it are 32 MiB
+	if err := sys.Setrlimit(sys.AddressSpace, limit, limit); err != nil {
+		panic(err)
+	}
+	closed := make([]*mmap.Mapping, 2)
+	for i := range closed {
+		if closed[i], err = mmap.Anonymous(12<<20, mmap.Options{}); err != nil {
+			panic(err)
+		}
+		closed[i].Bytes()
+	}
+	small, err := mmap.Anonymous(1<<20, mmap.Options{})
+	if err != nil {
+		panic(err)
+	}
+	empty, err := mmap.Anonymous(0, mmap.Options{})
+	if err != nil {
+		panic(err)
+	}
+	for i, m := range []*mmap.Mapping{small, empty} {
+		closed[i].Close()
+		last := uintptr(0)
+		for {
+			addr, err := sys.Mmap(0, 2<<20, sys.PROT_NONE, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS, -1, 0)
+			if err != nil {
+				break
+			}
+			last = addr
+		}
+		sys.Munmap(last, 2<<20)
+		fmt.Println(m.Resize(8<<20), m.Len())
+	}
+})
+
+// What the quarantine holds is given back before growth is refused.
+func TestGrowthTakesTheQuarantinesRoom(t *testing.T) {
+	testenv.Need(t, proc)
+	r := testenv.Child{Name: "full"}.Run(t)
+	if strings.Contains(r.Stderr, "ThreadSanitizer") {
+		testenv.Skip(t, "needs a build without the race detector, which dies when a limit refuses it memory: "+r.Stderr)
+	}
+	if want := "<nil> 8388608\n<nil> 8388608\n"; r.Stdout != want {
+		t.Errorf("the child said %q, want %q\n%s", r.Stdout, want, r.Stderr)
+	}
+}
+
 var _ = testenv.Register("filesize", func() {
 	const limit = 1 << 20
 	if err := sys.Setrlimit(sys.FileSize, limit, limit); err != nil {

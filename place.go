@@ -106,8 +106,10 @@ func (m *Mapping) reserve() (err error) {
 
 // mapPart maps [from, to) of the area over addresses that the mapping holds.
 func (m *Mapping) mapPart(from, to int) error {
-	_, err := sys.Mmap(m.area.base+uintptr(from), uintptr(to-from), m.opt.prot(),
-		m.opt.flags(m.fd)|sys.MAP_FIXED, m.fd, m.filePage(from))
+	_, err := withRoom(func() (uintptr, error) {
+		return sys.Mmap(m.area.base+uintptr(from), uintptr(to-from), m.opt.prot(),
+			m.opt.flags(m.fd)|sys.MAP_FIXED, m.fd, m.filePage(from))
+	})
 	if err != nil {
 		holdAgain(m.area.base+uintptr(from), to-from)
 	}
@@ -140,10 +142,7 @@ func (m *Mapping) mmap(addr uintptr, length int, prot, flags uint32, fd int, off
 	if addr != 0 {
 		quarantine.free(addr, length) // who asks for closed addresses may have them
 	}
-	got, err := sys.Mmap(addr, uintptr(length), prot, flags, fd, off)
-	if err == error(sys.ENOMEM) && quarantine.drain() {
-		got, err = sys.Mmap(addr, uintptr(length), prot, flags, fd, off)
-	}
+	got, err := withRoom(func() (uintptr, error) { return sys.Mmap(addr, uintptr(length), prot, flags, fd, off) })
 	if err != nil && m.parent != nil {
 		holdAgain(addr, length)
 	}

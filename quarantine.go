@@ -85,8 +85,8 @@ func (q *quarantineList) holdBy(addr uintptr, length int, how uint32) bool {
 	defer q.Unlock()
 	q.held = append(q.held, heldRange{addr, length})
 	q.bytes += int64(length)
-	if len(q.held) > ranges || q.bytes > bytes {
-		q.release(len(q.held)/2 + 1)
+	for len(q.held) > ranges || q.bytes > bytes {
+		q.release(len(q.held) / 2) // never the newest
 	}
 	return true
 }
@@ -108,6 +108,15 @@ func (q *quarantineList) drain() bool {
 	n := len(q.held)
 	q.release(n)
 	return n > 0
+}
+
+// withRoom makes a mapping, once more without the quarantine if it is refused.
+func withRoom(call func() (uintptr, error)) (uintptr, error) {
+	addr, err := call()
+	if err == error(sys.ENOMEM) && quarantine.drain() {
+		return call()
+	}
+	return addr, err
 }
 
 // free gives back what is held of a range.

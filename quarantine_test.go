@@ -78,6 +78,33 @@ func TestQuarantineIsBounded(t *testing.T) {
 	}
 }
 
+// However large the others are: the slices of the one just closed are in use, if any are.
+func TestQuarantineKeepsTheNewest(t *testing.T) {
+	page := os.Getpagesize()
+	q := new(quarantineList)
+	most := int64(16 * page)
+	q.once.Do(func() { q.maxRanges, q.maxBytes = 8, most })
+	defer q.drain()
+	for _, pages := range []int{12, 12, 1, 1, 1, 12, 15, 16} {
+		addr, err := sys.Mmap(0, uintptr(pages*page), sys.PROT_READ, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS, -1, 0)
+		if errors.Is(err, errors.ErrUnsupported) {
+			testenv.Skip(t, err.Error())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !q.hold(addr, pages*page) {
+			t.Fatalf("%d pages were not held", pages)
+		}
+		if _, bytes := q.size(); bytes > most {
+			t.Errorf("%d bytes are held, of at most %d", bytes, most)
+		}
+		if prot, known := protectionAt(addr); known && prot != ProtNone || q.held[len(q.held)-1].addr != addr {
+			t.Errorf("the newest, of %d pages, was given back", pages)
+		}
+	}
+}
+
 // TestDroppedMappings has the collector find mappings that nobody closed.
 func TestDroppedMappings(t *testing.T) {
 	name := diskFile(t, 64<<10)

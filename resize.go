@@ -129,7 +129,9 @@ func (m *Mapping) growArea(span int) error {
 		// length). mremap would add addresses without pages.
 		return because(errors.ErrUnsupported, "a device's mapping can't grow; map it again, or keep room by Reserve")
 	}
-	base, err := sys.Mremap(old.base, uintptr(old.span), uintptr(span), sys.MREMAP_MAYMOVE, 0)
+	base, err := withRoom(func() (uintptr, error) {
+		return sys.Mremap(old.base, uintptr(old.span), uintptr(span), sys.MREMAP_MAYMOVE, 0)
+	})
 	// Not Linux, or pages from the pool, which can't be grown.
 	cannot := errors.Is(err, errors.ErrUnsupported) || err == error(sys.EINVAL)
 	switch {
@@ -154,7 +156,9 @@ func (m *Mapping) growArea(span int) error {
 
 // mapAnew maps the whole area somewhere else and gives the old one up.
 func (m *Mapping) mapAnew(span int) error {
-	base, err := sys.Mmap(0, uintptr(span), m.opt.prot(), m.opt.flags(m.fd), m.fd, m.filePage(0))
+	base, err := withRoom(func() (uintptr, error) {
+		return sys.Mmap(0, uintptr(span), m.opt.prot(), m.opt.flags(m.fd), m.fd, m.filePage(0))
+	})
 	if err != nil {
 		return err
 	}
