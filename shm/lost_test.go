@@ -241,7 +241,7 @@ var untouched = map[string]string{
 	"Segment.File": "a descriptor", "Segment.FileReadOnly": "a descriptor", "Segment.SealWriters": "a descriptor",
 	"Space.Leave": "LeaveBy", "Space.LeaveBy": "TestLostClose",
 	"Space.Close": "no memory", "Space.Closed": "no memory", "Space.Self": "no memory", "Space.ReadOnly": "no memory", "Space.Slots": "no memory", "Space.Size": "no memory",
-	"Space.LiveOffset": "no memory", "Space.Word32": "an address", "Space.Word64": "an address", "Space.Memory": "an address",
+	"Space.LiveOffset": "no memory", "Space.Word32": "an address", "Space.Fragile": "no memory", "Space.Word64": "an address", "Space.Memory": "an address",
 	"Space.Mutex": "an address", "Space.RWMutex": "an address", "Space.Event": "an address",
 	"Space.MutexBytes": "no memory", "Space.RWMutexBytes": "no memory", "Space.SemaphoreBytes": "no memory",
 	"Space.NewSleeper": "no memory", "Sleeper.Spin": "what it calls",

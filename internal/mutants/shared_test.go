@@ -83,6 +83,22 @@ var shared = []mutant{
 		"taken := s.self != 0 &&", "taken := s.self == 1 &&", "TestLostHole in shm"},
 	{"a guard catches what belongs to it alone", "internal/fault/fault.go",
 		"a-base < uintptr(n)", "a-base < uintptr(n) || true", "TestOtherPanicsPass in internal/fault"},
+	{"who waits looks whether the ring is there to its end", "shm/ring/ring.go",
+		"words(r.memory, len(r.memory)-8, 1)[0].Load()", "_ = r", "TestLostWhileWaiting"},
+	{"who waits looks whether the ring is there at all", "shm/ring/ring.go",
+		"case words(r.memory, 0, 1)[0].Load() != ringMagic:", "case words(r.memory, 0, 1)[0].Load() == 12345:", "TestLostWhileWaiting"},
+	{"who waits looks whether records are missing", "shm/ring/ring.go",
+		"return i < t && record(", "return i > t && record(", "TestMissing"},
+	{"who waits looks whether its seat is its own", "shm/ring/ring.go",
+		"case seat > 0 && r", "case seat > 999 && r", "TestMissing"},
+	{"who waits for a stream looks whether it is there to its end", "shm/ring/stream.go",
+		"words(e.data, len(e.data)-8, 1)[0].Load()", "_ = e", "TestLostWhileWaiting"},
+	{"who waits for a stream looks whether it still has its side", "shm/ring/stream.go",
+		"if e.us.owner.Load() != uint32(e.space.Self()) {", "if e.us.owner.Load() == 12345 {", "TestLostWhileWaiting"},
+	{"a batch that failed leaves no silence", "shm/ring/produce.go",
+		"return func() { p.quiet = false }", "return func() {}", "TestLostBatch"},
+	{"counts only grow", "shm/ring/overwrite.go",
+		"err == nil && n < rd.count {", "err != nil && n < rd.count {", "TestCountsBeginAnew"},
 	{"versions do not begin anew", "shm/shmsync/snapshot.go",
 		"if v == 0 && n.seen.Load() {", "if v == 1 && n.seen.Load() {", "TestLostHole in shm"},
 	{"the header is looked at again", "shm/segment.go",
@@ -139,9 +155,9 @@ func unguarded() (list []mutant) {
 			"func (s *Segment) Objects() (list []Object, err error) {\n\terr = s.whileOpen(func() (err error) {\n\t\tdefer s.space",
 		},
 		"shm/shmsync/mutex.go": {
-			"func (m *Mutex) Lock(ctx context.Context) (err error) {\n\tif m.space.mem.Lost != nil { // a deferred call that does nothing is a third of the price\n\t\tdefer m.space",
+			"func (m *Mutex) Lock(ctx context.Context) (err error) {\n\tif m.space.Fragile() { // a deferred call that does nothing is a third of the price\n\t\tdefer m.space",
 			"func (m *Mutex) TryLock() (err error) {\n\tdefer m.space",
-			"func (m *Mutex) Unlock() (err error) {\n\tif m.space.mem.Lost != nil {\n\t\tdefer m.space",
+			"func (m *Mutex) Unlock() (err error) {\n\tif m.space.Fragile() {\n\t\tdefer m.space",
 			"func (m *Mutex) MarkConsistent() (err error) {\n\tdefer m.space",
 		},
 		"shm/shmsync/rwmutex.go": {
@@ -177,12 +193,65 @@ func unguarded() (list []mutant) {
 			"func (s *Space) Examine(o Owner) (alive bool, err error) {\n\tdefer s",
 			"func (s *Space) Participants() (list []Participant, err error) {\n\tdefer s",
 		},
+		"shm/ring/ring.go": {
+			"func Create(s *shmsync.Space, off int64, o Options) (_ *Ring, err error) {\n\tdefer s",
+			"func open(s *shmsync.Space, off int64, suits func(shape) error) (_ *Ring, err error) {\n\tdefer s",
+			"func (s *seat) leave() (err error) {\n\tdefer s.r.space",
+			"func (s *seat) wait(ctx context.Context, b bell, again error, try func() (shmsync.Owner, error)) (err error) {\n\tdefer s.r.space",
+			"func (r *Ring) intact(seat int) (err error) {\n\tdefer r.space",
+		},
+		"shm/ring/repair.go": {"func (r *Ring) repair(all bool) (err error) {\n\tdefer r.space"},
+		"shm/ring/produce.go": {
+			"func (r *Ring) NewProducer() (_ *Producer, err error) {\n\tdefer r.space",
+			"func (v *Reservation) Commit(n int) (err error) {\n\tif v.p == nil {\n\t\treturn fs.ErrClosed\n\t}\n\tif v.p.r.fragile {\n\t\tdefer v.p.r.space",
+			"func (v *Reservation) Abort() (err error) {\n\tif v.p == nil {\n\t\treturn fs.ErrClosed\n\t}\n\tdefer v.p.r.space",
+			"func (p *Producer) reserve(n int) (v Reservation, who shmsync.Owner, err error) {\n\tif p.r.fragile {\n\t\tdefer p.r.space",
+			"func (p *Producer) send(b []byte) (who shmsync.Owner, err error) {\n\tif p.r.fragile {\n\t\tdefer p.r.space",
+			"func (p *Producer) SendBatch(ctx context.Context, batch ...[]byte) (n int, err error) {\n\tdefer p.r.space",
+		},
+		"shm/ring/consume.go": {
+			"func (r *Ring) NewConsumer() (_ *Consumer, err error) {\n\tdefer r.space",
+			"func (v *Record) Release() (err error) {\n\tc := v.c\n\tif c == nil || c.closed {\n\t\treturn fs.ErrClosed\n\t}\n\tr := c.r\n\tif r.fragile {\n\t\tdefer r.space",
+			"func (v *Record) Return() (err error) {\n\tc := v.c\n\tif c == nil || c.closed {\n\t\treturn fs.ErrClosed\n\t}\n\tdefer c.r.space",
+			"func (c *Consumer) take() (v Record, who shmsync.Owner, err error) {\n\tif c.r.fragile {\n\t\tdefer c.r.space",
+			"func (c *Consumer) Recv(ctx context.Context, b []byte) (n int, err error) {\n\tif c.r.fragile {\n\t\tdefer c.r.space",
+		},
+		"shm/ring/overwrite.go": {
+			"func (r *Ring) NewReader() (_ *Reader, err error) {\n\tdefer r.space",
+			"func (rd *Reader) read(b []byte) (n int, who shmsync.Owner, err error) {\n\tif rd.r.fragile {\n\t\tdefer rd.r.space",
+		},
+		"shm/ring/stats.go": {"func (r *Ring) Stats() (s Stats, err error) {\n\tdefer r.space"},
+		"shm/ring/typed.go": {
+			"func (s Sender[T]) SendBatch(ctx context.Context, batch []T) (n int, err error) {\n\tdefer s.p.r.space",
+			"func (v *Record) value(b []byte) (err error) {\n\tif v.c.r.fragile {\n\t\tdefer v.c.r.space",
+		},
+		"shm/ring/stream.go": {
+			"func CreateStream(s *shmsync.Space, off int64, n int) (_ *Stream, err error) {\n\tdefer s",
+			"func OpenStream(s *shmsync.Space, off int64) (_ *Stream, err error) {\n\tdefer s",
+			"func (s *Stream) take(end int, side *streamSide) (err error) {\n\tdefer s.space",
+			"func (e *streamSide) look(least, most uint64) (err error) {\n\tif e.ended || e.err != nil {\n\t\treturn e.err\n\t}\n\tif e.fragile {\n\t\tdefer e.space",
+			"func (e *streamSide) advance(n int) (err error) {\n\tif e.fragile {\n\t\tdefer e.space",
+			"func (e *streamSide) shut() (err error) {\n\tdefer e.space",
+			"func (e *streamSide) Notify() (ring bool, err error) {\n\tif e.fragile {\n\t\tdefer e.space",
+			"func (e *streamSide) Arm(how Wake) {\n\tvar err error\n\tdefer e.space",
+			"func (e *streamSide) Armed() Wake {\n\tvar err error\n\tdefer e.space",
+			"func (e *streamSide) PeerAlive() (alive bool, err error) {\n\tdefer e.space",
+			"func (e *streamSide) wait(ctx context.Context, try func() error, again error) (err error) {\n\tdefer e.space",
+			"func (w *StreamWriter) Write(ctx context.Context, p []byte) (n int, err error) {\n\tif w.fragile {\n\t\tdefer w.space",
+			"func (r *StreamReader) Read(ctx context.Context, p []byte) (n int, err error) {\n\tif r.fragile {\n\t\tdefer r.space",
+		},
 	} {
 		for _, before := range guards {
 			old := before + ".Guard().End(&err)\n"
 			at := strings.LastIndex(before, "defer ")
 			call, _, _ := strings.Cut(before, "\n")
 			m := mutant{"memory that is lost is an error of " + call, file, old, before[:at] + "_ = &err\n", "TestLost in shm"}
+			if strings.HasPrefix(file, "shm/ring/") {
+				m.test = "TestLost"
+			}
+			if strings.Contains(file, "repair") { // only between two steps is it the first to meet it
+				m.test = "TestModels"
+			}
 			if strings.Contains(before, "Join") { // only while attaching is it the first to meet it
 				m.test = "TestSteps in shm"
 			}

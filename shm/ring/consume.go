@@ -24,7 +24,8 @@ type Consumer struct {
 // NewConsumer takes a seat. It fails with ErrTaken if there is none. In a ring that
 // delivers to all, it gets the records that are claimed from now on. A ring that
 // overwrites has readers instead.
-func (r *Ring) NewConsumer() (*Consumer, error) {
+func (r *Ring) NewConsumer() (_ *Consumer, err error) {
+	defer r.space.Guard().End(&err)
 	if r.Delivery == Overwrite {
 		return nil, fmt.Errorf("ring: a consumer of a ring that overwrites: %w", fs.ErrInvalid)
 	}
@@ -72,12 +73,15 @@ func (v *Record) Redelivered() bool { return v.rec.seen() }
 // Release says that the record is done: its room is free, and it is delivered to
 // nobody else. In a ring that delivers to all, records are released in the order
 // in which they came.
-func (v *Record) Release() error {
+func (v *Record) Release() (err error) {
 	c := v.c
 	if c == nil || c.closed {
 		return fs.ErrClosed
 	}
 	r := c.r
+	if r.fragile {
+		defer r.space.Guard().End(&err)
+	}
 	if r.Delivery == ToAll {
 		if v.nth != c.released {
 			return fmt.Errorf("ring: record %d released before %d: %w", v.nth, c.released, fs.ErrInvalid)
@@ -99,18 +103,19 @@ func (v *Record) Release() error {
 	v.c, v.bytes = nil, nil
 	c.add(toldReceived, 1)
 	c.add(toldReceivedBytes, uint64(v.rec.length()))
-	err := r.writers.ring()
+	err = r.writers.ring()
 	return r.unlessClosed(err)
 }
 
 // Return gives the record back unread: it comes again, to this consumer or
 // another, as one that is delivered again. In a ring that delivers to all only the
 // last record of Next can be given back.
-func (v *Record) Return() error {
+func (v *Record) Return() (err error) {
 	c := v.c
 	if c == nil || c.closed {
 		return fs.ErrClosed
 	}
+	defer c.r.space.Guard().End(&err)
 	if c.r.Delivery == ToAll {
 		if v.nth+1 != c.given {
 			return fmt.Errorf("ring: record %d given back after %d was taken: %w", v.nth, c.given-1, fs.ErrInvalid)
@@ -124,7 +129,7 @@ func (v *Record) Return() error {
 		return c.r.unlessClosed(fmt.Errorf("%w: the record at %d is not what was taken", ErrCorrupt, v.at))
 	}
 	v.c, v.bytes = nil, nil
-	err := c.r.goBack(v.at)
+	err = c.r.goBack(v.at)
 	if e := c.r.readers.ring(); err == nil {
 		err = e
 	}
@@ -155,6 +160,9 @@ func (c *Consumer) Next(ctx context.Context) (v Record, err error) {
 
 // take finds the next record. On ErrEmpty it tells who is filling it, if anybody is.
 func (c *Consumer) take() (v Record, who shmsync.Owner, err error) {
+	if c.r.fragile {
+		defer c.r.space.Guard().End(&err)
+	}
 	switch {
 	case c.closed:
 		return Record{}, 0, fs.ErrClosed
@@ -292,7 +300,10 @@ func (c *Consumer) NextBatch(ctx context.Context, into []Record) (n int, err err
 
 // Recv copies the next record into b, releases it, and answers its length. It fails
 // with ErrShort if b is shorter: the record is then given back, and comes again.
-func (c *Consumer) Recv(ctx context.Context, b []byte) (int, error) {
+func (c *Consumer) Recv(ctx context.Context, b []byte) (n int, err error) {
+	if c.r.fragile {
+		defer c.r.space.Guard().End(&err)
+	}
 	v, err := c.Next(ctx)
 	if err != nil {
 		return 0, err
@@ -304,7 +315,7 @@ func (c *Consumer) Recv(ctx context.Context, b []byte) (int, error) {
 		}
 		return n, ErrShort
 	}
-	n := copy(b, v.bytes)
+	n = copy(b, v.bytes)
 	return n, v.Release()
 }
 

@@ -39,6 +39,22 @@
 // also sleeps on the liveness word of who is in its way, and never for more than
 // 250 ms.
 //
+// # Hazards
+//
+// The file of a named segment can be truncated under those who use it. Every call
+// then fails with [shmsync.ErrLost], one that waits within 250 ms. What a call has
+// handed out has no guard: the bytes of a [Reservation] and a [Record], those of
+// TryReserve and TryNext. An access to them kills the process, by SIGBUS, unless it is
+// made under a guard of the caller's:
+//
+//	func fill(s *shmsync.Space, b []byte) (err error) {
+//		defer s.Guard().End(&err)
+//		...
+//
+// Send and Recv, which copy, need none. A hole that somebody punches into the file reads
+// as zeros, as if they had been stored: who is about to sleep looks whether the ring and its
+// seat still stand there.
+//
 // # Lock order
 //
 // The package has no locks. What one goroutine at a time may use says so.

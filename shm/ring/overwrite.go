@@ -60,7 +60,8 @@ type Reader struct {
 
 // NewReader reads from the oldest record that is still there. Only a ring that
 // overwrites has readers.
-func (r *Ring) NewReader() (*Reader, error) {
+func (r *Ring) NewReader() (_ *Reader, err error) {
+	defer r.space.Guard().End(&err)
 	if r.Delivery != Overwrite {
 		return nil, fmt.Errorf("ring: a reader of a ring that does not overwrite: %w", fs.ErrInvalid)
 	}
@@ -82,6 +83,9 @@ func (rd *Reader) Lost() uint64 { return rd.lost }
 // catchUp goes to head, and counts what it has missed on the way.
 func (rd *Reader) catchUp() error {
 	h, n, err := rd.r.countAtHead()
+	if err == nil && n < rd.count {
+		err = fmt.Errorf("%w: %d records lie before %d, and there were %d before an earlier one", ErrCorrupt, n, h, rd.count)
+	}
 	if err == nil {
 		rd.lost += n - rd.count
 		rd.at, rd.count = h, n
@@ -97,8 +101,11 @@ func (rd *Reader) TryRecv(b []byte) (int, error) {
 	return n, err
 }
 
-func (rd *Reader) read(b []byte) (int, shmsync.Owner, error) {
-	n, who, err := rd.copy(b)
+func (rd *Reader) read(b []byte) (n int, who shmsync.Owner, err error) {
+	if rd.r.fragile {
+		defer rd.r.space.Guard().End(&err)
+	}
+	n, who, err = rd.copy(b)
 	return n, who, rd.r.unlessClosed(err)
 }
 
@@ -172,6 +179,9 @@ func (rd *Reader) Recv(ctx context.Context, b []byte) (n int, err error) {
 				return who, err
 			})
 			return n, err
+		}
+		if err := rd.r.intact(0); err != nil {
+			return 0, err
 		}
 		select {
 		case <-ctx.Done():

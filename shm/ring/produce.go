@@ -22,7 +22,8 @@ type Producer struct {
 }
 
 // NewProducer takes a seat. It fails with ErrTaken if there is none.
-func (r *Ring) NewProducer() (*Producer, error) {
+func (r *Ring) NewProducer() (_ *Producer, err error) {
+	defer r.space.Guard().End(&err)
 	s, err := r.sit()
 	if err != nil {
 		return nil, err
@@ -47,9 +48,12 @@ type Reservation struct {
 func (v *Reservation) Bytes() []byte { return v.bytes }
 
 // Commit publishes the first n bytes as the record.
-func (v *Reservation) Commit(n int) error {
+func (v *Reservation) Commit(n int) (err error) {
 	if v.p == nil {
 		return fs.ErrClosed
+	}
+	if v.p.r.fragile {
+		defer v.p.r.space.Guard().End(&err)
 	}
 	if n < 0 || n > len(v.bytes) {
 		return fmt.Errorf("ring: a commit of %d bytes of %d: %w", n, len(v.bytes), fs.ErrInvalid)
@@ -58,11 +62,17 @@ func (v *Reservation) Commit(n int) error {
 }
 
 // Abort gives the room back. Nobody sees a record.
-func (v *Reservation) Abort() error { return v.end(v.rec.becomes(done, 0)) }
+func (v *Reservation) Abort() (err error) {
+	if v.p == nil {
+		return fs.ErrClosed
+	}
+	defer v.p.r.space.Guard().End(&err)
+	return v.end(v.rec.becomes(done, 0))
+}
 
 func (v *Reservation) end(w record) error {
 	p := v.p
-	if p == nil || p.closed {
+	if p.closed {
 		return fs.ErrClosed
 	}
 	v.p, v.bytes = nil, nil
@@ -128,12 +138,15 @@ func (p *Producer) Reserve(ctx context.Context, n int) (v Reservation, err error
 }
 
 // reserve claims a record, and a block for it if it needs one.
-func (p *Producer) reserve(n int) (Reservation, shmsync.Owner, error) {
-	v, who, err := p.find(n)
+func (p *Producer) reserve(n int) (v Reservation, who shmsync.Owner, err error) {
+	if p.r.fragile {
+		defer p.r.space.Guard().End(&err)
+	}
+	v, who, err = p.find(n)
 	return v, who, p.r.unlessClosed(err)
 }
 
-// find is reserve as long as the Space is open.
+// find is reserve as long as the Space is open and the memory is there.
 func (p *Producer) find(n int) (Reservation, shmsync.Owner, error) {
 	r := p.r
 	switch {
@@ -367,9 +380,12 @@ func (p *Producer) Send(ctx context.Context, b []byte) error {
 	return p.wait(ctx, p.r.writers, ErrFull, func() (shmsync.Owner, error) { return p.send(b) })
 }
 
-func (p *Producer) send(b []byte) (shmsync.Owner, error) {
-	v, who, err := p.reserve(len(b))
-	if err != nil {
+func (p *Producer) send(b []byte) (who shmsync.Owner, err error) {
+	if p.r.fragile {
+		defer p.r.space.Guard().End(&err)
+	}
+	v, who, err := p.find(len(b))
+	if err = p.r.unlessClosed(err); err != nil {
 		return who, err
 	}
 	if p.r.Delivery == Overwrite {
@@ -377,19 +393,20 @@ func (p *Producer) send(b []byte) (shmsync.Owner, error) {
 	} else {
 		copy(v.bytes, b)
 	}
-	return 0, v.Commit(len(b))
+	return 0, v.end(v.rec.becomes(committed, 0))
 }
 
 // SendBatch sends each of the records, and wakes consumers once. On error it
 // answers how many were sent.
 func (p *Producer) SendBatch(ctx context.Context, batch ...[]byte) (n int, err error) {
-	p.quiet = true
+	defer p.r.space.Guard().End(&err)
+	defer p.hush()()
 	for n < len(batch) && err == nil {
 		if err = p.sendQuietly(ctx, batch[n]); err == nil {
 			n++
 		}
 	}
-	return n, p.loud(err)
+	return n, p.rung(err)
 }
 
 // sendQuietly is Send within a batch. Before it waits it wakes consumers: asleep
@@ -404,9 +421,14 @@ func (p *Producer) sendQuietly(ctx context.Context, b []byte) error {
 	return err
 }
 
-// loud ends a batch.
-func (p *Producer) loud(err error) error {
-	p.quiet = false
+// hush begins a batch, and what it returns ends it.
+func (p *Producer) hush() (loud func()) {
+	p.quiet = true
+	return func() { p.quiet = false }
+}
+
+// rung wakes consumers behind a batch.
+func (p *Producer) rung(err error) error {
 	if e := p.r.readers.ring(); err == nil {
 		err = e
 	}

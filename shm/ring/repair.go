@@ -14,7 +14,8 @@ import (
 // there is never more than one who clears it, and what it clears is its own: nobody
 // else can sit down there and have a record of that seat before we have finished.
 // If we die, it is the seat of a dead one still.
-func (r *Ring) repair(all bool) error {
+func (r *Ring) repair(all bool) (err error) {
+	defer r.space.Guard().End(&err)
 	self := r.space.Self()
 	for n := 1; n <= r.Seats; n++ {
 		who := shmsync.Owner(r.seatOwner(n).Load())

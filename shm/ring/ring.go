@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math/bits"
-	"runtime"
 	"time"
 
 	"github.com/memwright/mmap/internal/word"
@@ -32,6 +31,10 @@ type Ring struct {
 	lapAt  uint // log2 of the slots
 	memory []byte
 
+	// Pages can be lost. The calls that are made for each record ask, since the
+	// deferred call of a guard that catches nothing costs some of their time.
+	fragile bool
+
 	tail, next, head *word.U64
 	readers, writers bell
 	states           []word.U64 // a record each
@@ -42,7 +45,8 @@ type Ring struct {
 
 // Create makes a ring at an offset of s, a multiple of 4096 if it has a slab and
 // of 128 otherwise. o.Size() bytes are zero there and known to nobody else yet.
-func Create(s *shmsync.Space, off int64, o Options) (*Ring, error) {
+func Create(s *shmsync.Space, off int64, o Options) (_ *Ring, err error) {
+	defer s.Guard().End(&err)
 	sh, err := o.shape()
 	if err != nil {
 		return nil, err
@@ -64,7 +68,8 @@ func Open(s *shmsync.Space, off int64, o Options) (*Ring, error) {
 	return open(s, off, func(sh shape) error { return sh.suits(o) })
 }
 
-func open(s *shmsync.Space, off int64, suits func(shape) error) (*Ring, error) {
+func open(s *shmsync.Space, off int64, suits func(shape) error) (_ *Ring, err error) {
+	defer s.Guard().End(&err)
 	b, err := memory(s, off, seatsAt)
 	if err != nil {
 		return nil, err
@@ -88,7 +93,8 @@ func open(s *shmsync.Space, off int64, suits func(shape) error) (*Ring, error) {
 func newRing(s *shmsync.Space, b []byte, sh shape) *Ring {
 	one := func(at int) *word.U64 { return &words(b, at, 1)[0] }
 	r := &Ring{
-		space: s, shape: sh, mask: uint64(sh.Slots - 1), lapAt: uint(bits.TrailingZeros(uint(sh.Slots))), memory: b,
+		fragile: s.Fragile(),
+		space:   s, shape: sh, mask: uint64(sh.Slots - 1), lapAt: uint(bits.TrailingZeros(uint(sh.Slots))), memory: b,
 		tail: one(tailAt), next: one(nextAt), head: one(headAt),
 		readers: bell{word32(b, readersAt)}, writers: bell{word32(b, writersAt)},
 		states: words(b, sh.states, sh.Slots),
@@ -230,19 +236,19 @@ func (r *Ring) sit() (seat, error) {
 
 // leave gives up what the seat has claimed, gives back what it has taken, and
 // frees it.
-func (s *seat) leave() error {
+func (s *seat) leave() (err error) {
+	defer s.r.space.Guard().End(&err)
 	if s.closed {
 		return fs.ErrClosed
 	}
 	s.closed = true
-	err := s.r.clear(s.number)
-	runtime.KeepAlive(s.r.space) // which holds the memory: this may be its last use
-	return err
+	return s.r.clear(s.number)
 }
 
 // wait returns when try answers something else than again, or ctx ends. try also
 // tells who holds up what is waited for, if anybody does.
-func (s *seat) wait(ctx context.Context, b bell, again error, try func() (shmsync.Owner, error)) error {
+func (s *seat) wait(ctx context.Context, b bell, again error, try func() (shmsync.Owner, error)) (err error) {
+	defer s.r.space.Guard().End(&err)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -259,6 +265,9 @@ func (s *seat) wait(ctx context.Context, b bell, again error, try func() (shmsyn
 		if err != again {
 			return err
 		}
+		if err := s.r.intact(s.number); err != nil {
+			return err
+		}
 		s.waits(again)
 		if err := s.sleeper.Sleep(ctx, who, b.U32, set); err != nil {
 			return err
@@ -267,6 +276,31 @@ func (s *seat) wait(ctx context.Context, b bell, again error, try func() (shmsyn
 			return err
 		}
 	}
+}
+
+// intact fails where somebody has taken away what must be there, and a sleep might
+// not end: by a truncation, or by a hole, which reads as zeros. seat is who asks, 0
+// for one who only reads.
+func (r *Ring) intact(seat int) (err error) {
+	defer r.space.Guard().End(&err)
+	if r.fragile {
+		words(r.memory, len(r.memory)-8, 1)[0].Load() // a truncation takes the end first
+	}
+	switch t := r.tail.Load(); {
+	case words(r.memory, 0, 1)[0].Load() != ringMagic:
+		err = fmt.Errorf("%w: its beginning is gone", ErrCorrupt)
+	case seat > 0 && r.seatOwner(seat).Load() != uint32(r.space.Self()):
+		err = fmt.Errorf("%w: seat %d was taken away", ErrCorrupt, seat)
+	case r.missing(r.head.Load(), t) || r.Delivery == ToOne && r.missing(r.next.Load(), t):
+		err = fmt.Errorf("%w: records are missing before %d", ErrCorrupt, t)
+	}
+	return r.unlessClosed(err)
+}
+
+// missing reports whether no record stands at i, which tail has passed as t says
+// and head has not: so there was one, and nobody may claim its slot.
+func (r *Ring) missing(i, t uint64) bool {
+	return i < t && record(r.state(i).Load()).lap() != r.lap(i) && r.head.Load() <= i
 }
 
 // repair is Ring.repair as often as a sleeper wants it: those whom the kernel has

@@ -25,8 +25,8 @@ type Stats struct {
 // Stats tells how the ring does, from the memory alone: it takes a few loads for
 // each seat, no part in the ring, and works in memory that may only be read. It
 // fails with fs.ErrClosed, or with ErrCorrupt where words make no sense.
-func (r *Ring) Stats() (Stats, error) {
-	var s Stats
+func (r *Ring) Stats() (s Stats, err error) {
+	defer r.space.Guard().End(&err)
 	from := r.head.Load()
 	if r.Delivery == ToAll { // head stays until somebody needs room
 		limit, _ := r.slowest()
@@ -46,7 +46,6 @@ func (r *Ring) Stats() (Stats, error) {
 			*to += told[i].Load()
 		}
 	}
-	var err error
 	if r.Delivery == Overwrite {
 		_, s.Overwritten, err = r.countAtHead()
 	}

@@ -8,5 +8,6 @@ import (
 	"github.com/memwright/mmap/internal/testenv"
 )
 
-// TestModels runs the models of this package, which need the seam.
-func TestModels(t *testing.T) { testenv.Tagged(t, "steps", "^TestModel") }
+// TestModels runs the models of this package, and truncates at every step: both need
+// the seam.
+func TestModels(t *testing.T) { testenv.Tagged(t, "steps", "^Test(Model|LostAtEveryStep)") }

@@ -72,7 +72,8 @@ func StreamSize(n int) (int, error) {
 
 // CreateStream makes a stream of n data bytes at an offset of s, a multiple of
 // 128. StreamSize(n) bytes are zero there and known to nobody else yet.
-func CreateStream(s *shmsync.Space, off int64, n int) (*Stream, error) {
+func CreateStream(s *shmsync.Space, off int64, n int) (_ *Stream, err error) {
+	defer s.Guard().End(&err)
 	size, err := StreamSize(n)
 	if err != nil {
 		return nil, err
@@ -91,7 +92,8 @@ func CreateStream(s *shmsync.Space, off int64, n int) (*Stream, error) {
 }
 
 // OpenStream finds the stream that CreateStream has made at an offset of s.
-func OpenStream(s *shmsync.Space, off int64) (*Stream, error) {
+func OpenStream(s *shmsync.Space, off int64) (_ *Stream, err error) {
+	defer s.Guard().End(&err)
 	if s.ReadOnly() {
 		return nil, ErrReadOnly
 	}
@@ -136,7 +138,8 @@ func (s *Stream) Reader() (*StreamReader, error) {
 	return r, s.take(1, &r.streamSide)
 }
 
-func (s *Stream) take(end int, side *streamSide) error {
+func (s *Stream) take(end int, side *streamSide) (err error) {
+	defer s.space.Guard().End(&err)
 	self := s.space.Self()
 	if self == 0 {
 		return shmsync.ErrNoParticipant
@@ -144,7 +147,7 @@ func (s *Stream) take(end int, side *streamSide) error {
 	if !s.ends[end].owner.CompareAndSwap(0, uint32(self)) {
 		return ErrTaken
 	}
-	*side = streamSide{space: s.space, data: s.data, us: s.ends[end], them: s.ends[1-end], sleeper: s.space.NewSleeper()}
+	*side = streamSide{space: s.space, fragile: s.space.Fragile(), data: s.data, us: s.ends[end], them: s.ends[1-end], sleeper: s.space.NewSleeper()}
 	return nil
 }
 
@@ -153,6 +156,7 @@ func (s *Stream) take(end int, side *streamSide) error {
 // uses a side; Notify, Arm, Armed and PeerAlive may be called beside it.
 type streamSide struct {
 	space   *shmsync.Space
+	fragile bool // as in Ring
 	data    []byte
 	us      streamEnd
 	them    streamEnd
@@ -168,9 +172,12 @@ type streamSide struct {
 
 // look reads the peer's position anew: it must not have gone back, nor lie
 // outside of [least, most].
-func (e *streamSide) look(least, most uint64) error {
+func (e *streamSide) look(least, most uint64) (err error) {
 	if e.ended || e.err != nil {
 		return e.err
+	}
+	if e.fragile {
+		defer e.space.Guard().End(&err)
 	}
 	p := e.them.position.Load()
 	if e.space.Closed() {
@@ -194,7 +201,10 @@ func (e *streamSide) piece(n uint64) []byte {
 }
 
 // advance publishes n of the bytes handed out.
-func (e *streamSide) advance(n int) error {
+func (e *streamSide) advance(n int) (err error) {
+	if e.fragile {
+		defer e.space.Guard().End(&err)
+	}
 	switch {
 	case e.err != nil:
 		return e.err
@@ -214,13 +224,13 @@ func (e *streamSide) advance(n int) error {
 	return nil
 }
 
-func (e *streamSide) shut() error {
+func (e *streamSide) shut() (err error) {
+	defer e.space.Guard().End(&err)
 	if e.closed {
 		return fs.ErrClosed
 	}
 	e.closed = true
 	e.us.position.Store(e.position | closedBit)
-	runtime.KeepAlive(e.space)
 	return nil
 }
 
@@ -229,6 +239,10 @@ func (e *streamSide) shut() error {
 // is awake, and one call suffices for any number of commits or releases and for a
 // Close. Without it the other side sleeps on.
 func (e *streamSide) Notify() (ring bool, err error) {
+	if e.fragile {
+		defer e.space.Guard().End(&err)
+	}
+	defer runtime.KeepAlive(e.space)
 	if e.them.wake.Load() == uint32(WakeNone) {
 		return false, nil
 	}
@@ -238,24 +252,32 @@ func (e *streamSide) Notify() (ring bool, err error) {
 	case WakeBell:
 		return true, nil
 	}
-	err = word.Wake(e.them.wake, word.All)
-	runtime.KeepAlive(e.space)
-	return false, err
+	return false, word.Wake(e.them.wake, word.All)
 }
 
 // Arm says how the next Notify of the other side shall wake this one. After Arm
 // and before it sleeps, this side must try once more: what was committed before
-// the other side could see the word wakes nobody. Arm(WakeNone) takes it back.
-func (e *streamSide) Arm(how Wake) { e.us.wake.Store(uint32(how)) }
+// the other side could see the word wakes nobody. Arm(WakeNone) takes it back. Where
+// the memory is lost it does nothing, and the try says so.
+func (e *streamSide) Arm(how Wake) {
+	var err error
+	defer e.space.Guard().End(&err)
+	e.us.wake.Store(uint32(how))
+}
 
 // Armed is what Arm has said, or WakeNone once the other side has seen it and
-// wakes us.
-func (e *streamSide) Armed() Wake { return Wake(e.us.wake.Load()) }
+// wakes us, or where the memory is lost.
+func (e *streamSide) Armed() Wake {
+	var err error
+	defer e.space.Guard().End(&err)
+	return Wake(e.us.wake.Load())
+}
 
 // PeerAlive reports false once the other side was taken and its participant is
 // no more. It asks the kernel, so it is no call for every read. What the dead have
 // committed can still be read.
-func (e *streamSide) PeerAlive() (bool, error) {
+func (e *streamSide) PeerAlive() (alive bool, err error) {
+	defer e.space.Guard().End(&err)
 	who := shmsync.Owner(e.them.owner.Load())
 	if who == 0 {
 		return true, nil // nobody yet
@@ -269,13 +291,17 @@ func (e *streamSide) PeerAlive() (bool, error) {
 //
 //	none  ──we, having found nothing──▶ futex  ──we, having found something──▶ none
 //	                                    futex  ──they, before they wake us──▶ none
-func (e *streamSide) wait(ctx context.Context, try func() error, again error) error {
+func (e *streamSide) wait(ctx context.Context, try func() error, again error) (err error) {
+	defer e.space.Guard().End(&err)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	for {
 		err := again
 		if e.sleeper.Spin(func() bool { err = try(); return err != again }) {
+			return err
+		}
+		if err := e.intact(); err != nil {
 			return err
 		}
 		e.Arm(WakeFutex)
@@ -294,6 +320,22 @@ func (e *streamSide) wait(ctx context.Context, try func() error, again error) er
 		e.Arm(WakeNone)
 		return err
 	}
+}
+
+// intact fails where somebody has taken away what must be there, and a sleep might
+// not end: by a truncation, or by a hole, which reads as zeros.
+func (e *streamSide) intact() error {
+	if e.fragile {
+		words(e.data, len(e.data)-8, 1)[0].Load() // a truncation takes the end first
+	}
+	var err error
+	if e.us.owner.Load() != uint32(e.space.Self()) {
+		err = fmt.Errorf("%w: this side was taken away", ErrCorrupt)
+	}
+	if e.space.Closed() {
+		err = fs.ErrClosed
+	}
+	return err
 }
 
 // A StreamWriter is the writing side. One goroutine at a time uses it.
@@ -365,6 +407,9 @@ const writePiece = 64 << 10
 // how many bytes the reader will get. It notifies by itself, and not a reader that
 // wants a bell.
 func (w *StreamWriter) Write(ctx context.Context, p []byte) (n int, err error) {
+	if w.fragile {
+		defer w.space.Guard().End(&err)
+	}
 	for n < len(p) {
 		b, err := w.TryReserve(min(len(p)-n, writePiece))
 		if err == ErrFull {
@@ -446,6 +491,9 @@ func (r *StreamReader) Wait(ctx context.Context) error {
 // Read reads what there is, len(p) bytes at most, and waits while there is
 // nothing. It notifies by itself, and not a writer that wants a bell.
 func (r *StreamReader) Read(ctx context.Context, p []byte) (n int, err error) {
+	if r.fragile {
+		defer r.space.Guard().End(&err)
+	}
 	if len(p) == 0 {
 		return 0, nil
 	}

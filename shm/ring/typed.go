@@ -48,13 +48,14 @@ func (s Sender[T]) TrySend(v T) error { return s.p.TrySend(mem.BytesOf(&v)) }
 // SendBatch sends copies of the values, and wakes consumers once. On error it
 // answers how many were sent.
 func (s Sender[T]) SendBatch(ctx context.Context, batch []T) (n int, err error) {
-	s.p.quiet = true
+	defer s.p.r.space.Guard().End(&err)
+	defer s.p.hush()()
 	for n < len(batch) && err == nil {
 		if err = s.p.sendQuietly(ctx, mem.BytesOf(&batch[n])); err == nil {
 			n++
 		}
 	}
-	return n, s.p.loud(err)
+	return n, s.p.rung(err)
 }
 
 // A Receiver takes values of type T from a ring. One goroutine at a time uses it.
@@ -84,7 +85,10 @@ func (r Receiver[T]) TryRecv() (v T, err error) {
 }
 
 // value copies the record into b, which has its length, and releases it.
-func (v *Record) value(b []byte) error {
+func (v *Record) value(b []byte) (err error) {
+	if v.c.r.fragile {
+		defer v.c.r.space.Guard().End(&err)
+	}
 	if len(v.bytes) != len(b) {
 		return fmt.Errorf("%w: a record of %d bytes among values of %d", ErrCorrupt, len(v.bytes), len(b))
 	}

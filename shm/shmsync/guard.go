@@ -38,16 +38,20 @@ type Guard struct {
 // can some of those in programs that are built with the race detector, which makes
 // its accesses in C code.
 func (s *Space) Guard() Guard {
-	if s.mem.Lost == nil {
+	if !s.Fragile() {
 		return Guard{space: s}
 	}
 	return Guard{s, fault.Arm()}
 }
 
+// Fragile reports whether pages can be lost, and a Guard catches anything. Where each
+// nanosecond counts one can ask before deferring an End that does nothing.
+func (s *Space) Fragile() bool { return s.mem.Lost != nil }
+
 // End is called by the defer statement itself, as above.
 func (g Guard) End(err *error) {
 	s := g.space
-	if s.mem.Lost == nil {
+	if !s.Fragile() {
 		return
 	}
 	g.armed.Disarm()

@@ -94,7 +94,7 @@ func (s *Space) newMutex(w *word.U64, wakes int) *Mutex {
 //
 // A lock that is free is taken even if ctx has ended.
 func (m *Mutex) Lock(ctx context.Context) (err error) {
-	if m.space.mem.Lost != nil { // a deferred call that does nothing is a third of the price
+	if m.space.Fragile() { // a deferred call that does nothing is a third of the price
 		defer m.space.Guard().End(&err)
 	}
 	return m.lock(ctx)
@@ -249,7 +249,7 @@ func (m *Mutex) take(flags uint64) (w uint64, owner Owner, err error) {
 // Unlock gives the lock to whoever comes first. ErrNotOwner where this process
 // does not hold it.
 func (m *Mutex) Unlock() (err error) {
-	if m.space.mem.Lost != nil {
+	if m.space.Fragile() {
 		defer m.space.Guard().End(&err)
 	}
 	return m.unlock()
