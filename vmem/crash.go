@@ -32,7 +32,7 @@ type recorder struct {
 // page that changed one of its versions, whichever.
 type era struct {
 	sizes []int64
-	pages map[uint64]*history // one with the era before where nothing was cut off
+	pages map[uint64]*history // the same ones as the era before where nothing was cut off
 }
 
 // A history is a page's versions, the durable one first.
