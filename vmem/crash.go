@@ -272,18 +272,14 @@ func (r *recorder) states(limit int) (all []state) {
 	return slices.Insert(all[:last], min(1, last), all[last])
 }
 
-// image makes a state; torn, the choice is made for each sector.
+// image makes a state; torn, each sector begins another version of the page.
 func (o *Object) image(indexes []uint64, s state, torn bool) *Image {
 	im := &Image{store: o.store, size: s.sizes[s.pick(len(s.sizes))], pages: map[uint64][]byte{}}
-	piece := PageSize
-	if torn {
-		piece = SectorSize
-	}
 	for _, index := range indexes {
 		h := *s.pages[index]
-		var page []byte
-		for at := 0; at < PageSize; at += piece {
-			page = append(page, h[s.pick(len(h))][at:at+piece]...)
+		page := h[s.pick(len(h))]
+		for at := SectorSize; torn && at < PageSize; at += SectorSize {
+			page = slices.Concat(page[:at], h[s.pick(len(h))][at:])
 		}
 		im.pages[index] = page
 	}

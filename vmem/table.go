@@ -71,19 +71,16 @@ func slot(a Addr, height int) int {
 	return int(a>>(pageShift+levelBits*height)) & (fanout - 1)
 }
 
-// find returns the entry of a's page and how many bytes it stands for, or nil
-// and how many the level does that is missing.
-func (t *table) find(a Addr) (e *entry, size Addr) {
-	l := &t.root
-	for height := 3; ; height-- {
-		e, size = &l.entries[slot(a, height)], PageSize<<(levelBits*height)
-		if height == 0 {
-			return e, size
-		}
-		if l = e.below; l == nil {
-			return nil, size
+// lowest is the level that a's entry is in, or nil and how many bytes the level
+// stands for that is missing.
+func (t *table) lowest(a Addr) (l *level, missing Addr) {
+	l = &t.root
+	for height := 3; height > 0; height-- {
+		if l = l.entries[slot(a, height)].below; l == nil {
+			return nil, PageSize << (levelBits * height)
 		}
 	}
+	return l, 0
 }
 
 // lookup finds the entry of a's page, nil where a level is missing. The upper
@@ -92,8 +89,10 @@ func (t *table) lookup(a Addr) *entry {
 	if a >= 1<<47 {
 		return nil
 	}
-	e, _ := t.find(a)
-	return e
+	if l, _ := t.lowest(a); l != nil {
+		return &l.entries[slot(a, 0)]
+	}
+	return nil
 }
 
 // levels are those that lead to the entry of a's page, the lowest first. Those
@@ -134,11 +133,16 @@ func (t *table) clear(a Addr) {
 func (t *table) all(start, end Addr) iter.Seq2[Addr, *entry] {
 	return func(yield func(Addr, *entry) bool) {
 		for at := start.floor(); at < min(end, 1<<47); {
-			e, size := t.find(at)
-			if e != nil && e.frame != nil && !yield(at, e) {
-				return
+			l, missing := t.lowest(at)
+			if l == nil {
+				at = at&^(missing-1) + missing
+				continue
 			}
-			at = at&^(size-1) + size
+			for i := slot(at, 0); i < fanout && at < end; i, at = i+1, at+PageSize {
+				if e := &l.entries[i]; e.frame != nil && !yield(at, e) {
+					return
+				}
+			}
 		}
 	}
 }
