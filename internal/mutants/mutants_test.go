@@ -241,7 +241,7 @@ var mutants = []mutant{
 
 // all is every mutant.
 func all() []mutant {
-	return slices.Concat(mutants, againstTheKernel, shared, unguarded(), connections)
+	return slices.Concat(mutants, againstTheKernel, shared, unguarded(), connections, explained)
 }
 
 // pkg is the package whose tests should notice.
