@@ -306,7 +306,11 @@ func TestReadErrorOfTheDisk(t *testing.T) {
 		t.Errorf("%d bytes", n)
 	}
 	wantFault(t, m.View(1<<20, 10, func(p []byte) error { _ = bytes.Clone(p); return nil }), sys.EIO, 1<<20)
+	before := mmap.Stats().Faults
 	wantFault(t, m.Populate(t.Context(), 3<<20, 10), sys.EIO, 3<<20)
+	if after := mmap.Stats().Faults; after != before+1 {
+		t.Errorf("%d faults were counted for one page", after-before)
+	}
 	wantFault(t, m.Lock(3<<20, 10, mmap.LockNow), sys.EIO, 3<<20)
 	_, err = mmap.OpenFile(name, mmap.Options{Populate: true})
 	wantFault(t, err, sys.EIO, 0)

@@ -79,7 +79,7 @@ func (m *Mapping) firstBadPage(off int64, n int) error {
 		if m.fd >= 0 {
 			pageOff := m.filePage((at + m.delta) / m.pageSize * m.pageSize)
 			if _, err := sys.Pread(m.fd, b[:], pageOff); errors.Is(err, error(sys.EIO)) {
-				return &FaultError{Off: pageOff, Err: err}
+				return m.fileFault(pageOff-m.opt.Offset, err)
 			}
 		}
 		if addr, faulted := fault.Copy(b[:], m.slice(int64(at), 1), m.area.base, m.area.span); faulted {
