@@ -42,9 +42,10 @@
 //
 //   - bare slices, and stores made inside a View or WriteView;
 //   - pages that were evicted since they were last looked at: for [StalePeriod], and
-//     at least for 16 accesses of each of some seats (eight for each processor, and 32
-//     or more), they are touched as if they were in memory. Where the kernel hides what
-//     is in memory, beliefs are dropped after that time and pages are read again;
+//     at least for 16 accesses of each of 32 to 256 seats (the next power of two from
+//     eight for each processor on), they are touched as if they were in memory. Where the
+//     kernel hides what is in memory, beliefs are dropped after that time and pages are
+//     read again;
 //   - WriteAt where no file call can stand in for a store (private and protected
 //     pages, O_APPEND descriptors that could not be reopened, overlayfs, FUSE and
 //     network file systems): the pages are brought in first, but a store can still

@@ -32,7 +32,8 @@ var (
 )
 
 // Error is the error of every call of this package that fails, except for
-// io.EOF. It tells the call, the object and the range.
+// io.EOF and for what the caller's own function or writer answered. It tells the
+// call, the object and the range.
 type Error struct {
 	Op   string // the call, in lower case: "open", "read", "sync", ...
 	Path string // the file's name, "" for anonymous memory

@@ -81,7 +81,7 @@ type seat struct {
 	_       [48]byte
 }
 
-// seats has room for eight a processor. An excluder looks at all of them, a
+// seats has room for eight a processor, up to 32 processors. An excluder looks at all of them, a
 // nanosecond or so each.
 var seats = make([]seat, 1<<bits.Len(uint(min(max(8*runtime.GOMAXPROCS(0), 32), 256)-1)))
 

@@ -55,7 +55,7 @@ const (
 // holds up other goroutines.
 //
 // None begins later than StalePeriod after the eviction, except that the clock is
-// read only at every 16th access of a seat (eight for each processor, and 32 or more),
+// read only at every 16th access of a seat (there are 32 to 256: see the package's hazards),
 // and whenever an access has waited for a disk by a call; fewer accesses than that can
 // come later. Each lasts for as long as the kernel takes to bring a page in. A goroutine that becomes ready waits for those on
 // its processor: with G goroutines that access such pages, GOMAXPROCS P, and F for

@@ -911,8 +911,8 @@ var proofUnmapNothing = &proof{claimFalse,
 
 var proofLeak = &proof{claimTrue,
 	text{"A mapping stays until it is unmapped or the process ends.", "映射一直保留到被解除或进程结束。"},
-	text{"A Mapping that is dropped without Close stays too: slices of it may be in use, and nobody can know.", "不 Close 就丢弃的 Mapping 同样保留：可能还有切片在用，谁也无法得知。"},
-	[]string{"raw.TestMappingOutlivesTheDescriptorAndTheName"},
+	text{"A Mapping that is dropped without Close is released by the collector, unless its memory was handed out: then it stays, since slices of it may be in use. ReportDrops tells of both.", "不 Close 就丢弃的 Mapping 由垃圾回收器释放；但若曾交出过内存则会保留，因为可能还有切片在用。ReportDrops 两种情况都会报告。"},
+	[]string{"raw.TestMappingOutlivesTheDescriptorAndTheName", "mmap.TestDroppedMappings"},
 	func(e *exhibit) error {
 		f, err := e.opened(pageBytes, os.O_RDONLY)
 		if err != nil {
