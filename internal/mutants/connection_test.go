@@ -19,7 +19,7 @@ var connections = []mutant{
 	{"a line is a socket", "shm/shmnet/listen.go",
 		"case !sys.IsUnixStream(fds[1]):", "case len(fds) < 0:", "TestHostileGreetings"},
 	{"who parks says so", "shm/shmnet/lane.go",
-		"\t\tl.side.Arm(ring.WakeBell)\n", "", "TestNettest"},
+		"\t\tl.side.Arm(ring.WakeBell)\n", "", "TestParkLooksOnceMore"},
 	{"a bell that is asked for is rung", "shm/shmnet/conn.go",
 		"\tif wanted && l.ringPeer", "\tif wanted && err != nil && l.ringPeer", "TestNettest"},
 	{"a writer that waits for room has rung before", "shm/shmnet/conn.go",

@@ -9,7 +9,7 @@ import (
 // TestListenerCloseSparesAccepted: what Accept has answered outlives its listener,
 // however soon after that it is closed.
 func TestListenerCloseSparesAccepted(t *testing.T) {
-	for range 100 {
+	for range 30 {
 		l := listenAt(t, Options{})
 		d, err := DialContext(t.Context(), l.Addr().String())
 		if err != nil {
@@ -26,13 +26,22 @@ func TestListenerCloseSparesAccepted(t *testing.T) {
 		}
 		runtime.Gosched()
 		b := []byte("still there")
+		read := make(chan error, 1)
+		go func() {
+			_, err := io.ReadFull(d, make([]byte, len(b)))
+			read <- err
+		}()
+		waitParked(t, &d.(*Conn).in)
+		if _, err := a.Write(b); err != nil { // it must ring
+			t.Fatal(err)
+		}
+		if err := <-read; err != nil {
+			t.Fatal(err)
+		}
 		if _, err := d.Write(b); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.ReadFull(a, b); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := a.Write(b); err != nil {
 			t.Fatal(err)
 		}
 	}
