@@ -64,12 +64,18 @@ func Mremap(oldAddr, oldLength, newLength uintptr, flags int, newAddr uintptr) (
 // Mincore is mincore(2): one byte of vec a page, bit 0 set when the page is
 // resident. vec must be long enough for length rounded up to pages.
 func Mincore(addr, length uintptr, vec []byte) error {
-	return call3(unix.SYS_MINCORE, addr, length, uintptr(unsafe.Pointer(unsafe.SliceData(vec))))
+	// Not by call3: vec may lie on the stack, which a call of Go's can move after the
+	// pointer has become a number (unsafe.Pointer, rule 4).
+	_, _, e := unix.Syscall(unix.SYS_MINCORE, addr, length, uintptr(unsafe.Pointer(unsafe.SliceData(vec))))
+	if e != 0 {
+		return e
+	}
+	return nil
 }
 
 // call3 enters the kernel where no unix function takes plain addresses. It is
 // a Syscall and not a RawSyscall: each of these calls may sleep, and the
-// scheduler must be able to take the P away.
+// scheduler must be able to take the P away. None of its arguments is a pointer.
 func call3(trap, a, b, c uintptr) error {
 	if _, _, e := unix.Syscall(trap, a, b, c); e != 0 {
 		return e

@@ -19,10 +19,10 @@ const (
 // FreezeFS makes whoever writes to the file system of fd wait until ThawFS
 // (ioctl_fs(2), FIFREEZE). It needs CAP_SYS_ADMIN, and answers EBUSY for one
 // that is frozen.
-func FreezeFS(fd int) error { return ioctl(fd, fiFreeze, 0) }
+func FreezeFS(fd int) error { return ioctl(fd, fiFreeze, nil) }
 
 // ThawFS ends FreezeFS. It answers EINVAL for a file system that is not frozen.
-func ThawFS(fd int) error { return ioctl(fd, fiThaw, 0) }
+func ThawFS(fd int) error { return ioctl(fd, fiThaw, nil) }
 
 // SealWrites lets a memfd be written only by mappings that exist already
 // (F_SEAL_FUTURE_WRITE, since Linux 5.1).
@@ -42,7 +42,7 @@ func Extents(fd int, off, n int64) ([]Extent, error) {
 	var list []Extent
 	for start := off; start < off+n; {
 		f := fiemap{start: uint64(start), length: uint64(off + n - start), flags: fiemapFlagSync, count: 1}
-		if err := ioctl(fd, fsIocFiemap, uintptr(unsafe.Pointer(&f))); err != nil {
+		if err := ioctl(fd, fsIocFiemap, unsafe.Pointer(&f)); err != nil {
 			return nil, err
 		}
 		if f.mapped == 0 {
@@ -64,8 +64,8 @@ func Extents(fd int, off, n int64) ([]Extent, error) {
 	return list, nil
 }
 
-func ioctl(fd int, request, arg uintptr) error {
-	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, arg); e != 0 {
+func ioctl(fd int, request uintptr, arg unsafe.Pointer) error {
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg)); e != 0 {
 		return e
 	}
 	return nil

@@ -345,3 +345,30 @@ func TestBorrow(t *testing.T) {
 		t.Errorf("%+v (%v) and %+v (%v) are two files", a, errA, b, errB)
 	}
 }
+
+// The kernel's answer must be where the caller looks for it, though stacks move when
+// they grow.
+func TestMincoreAnswersOnTheStack(t *testing.T) {
+	addr := anonymous(t, 1)
+	mem.Bytes(addr, 1)[0] = 1
+	offered(t, sys.Mincore(addr, pageSize, make([]byte, 1)))
+	for range 50 { // each with a stack of its own, which grows at some depth
+		done := make(chan int)
+		go func() { done <- mincoreAtDepths(addr, 1000) }()
+		if lost := <-done; lost > 0 {
+			t.Fatalf("%d answers were lost", lost)
+		}
+	}
+}
+
+//go:noinline
+func mincoreAtDepths(addr uintptr, depth int) (lost int) {
+	var vec [1]byte
+	if err := sys.Mincore(addr, pageSize, vec[:]); err != nil || vec[0]&1 == 0 {
+		lost++
+	}
+	if depth > 0 {
+		lost += mincoreAtDepths(addr, depth-1)
+	}
+	return lost
+}
