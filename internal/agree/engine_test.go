@@ -255,6 +255,11 @@ func perms(a vmem.Area) string {
 	return string(s)
 }
 
+// dropFree takes a page of private memory that was given back by MADV_FREE.
+func (e *engine) dropFree(proc int, addr uint64) bool {
+	return e.processes[proc].DropFree(vmem.Addr(addr)) == nil
+}
+
 func (e *engine) locked(proc int) int { return int(e.processes[proc].Locked() / page) }
 
 func (e *engine) pages(dst []pageState, proc int, addr uint64, n int) []pageState {

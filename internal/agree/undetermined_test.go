@@ -13,6 +13,11 @@ const (
 	// compared after it.
 	reclaim undetermined = "which pages MADV_PAGEOUT takes from memory"
 
+	// lazyFree: what was given back by MADV_FREE is taken at any time, or never;
+	// MADV_PAGEOUT takes it, unless it is on its way between two lists. The
+	// engine is told which pages went.
+	lazyFree undetermined = "when pages given back by MADV_FREE go"
+
 	// faultAround: a fault on an object maps neighbours too, and the kernel may
 	// drop an entry that a fault finds again. Only which pages are a process's
 	// own is determined.
@@ -43,7 +48,7 @@ const (
 
 // neverCompared is what programs do not depend on at all; steps that depend on
 // the others are passed over and counted.
-var neverCompared = []undetermined{readAhead, faultAround, failedGrowth, dax}
+var neverCompared = []undetermined{readAhead, lazyFree, faultAround, failedGrowth, dax}
 
 // mincoreAgrees compares answers of mincore but for readAhead.
 func mincoreAgrees(kernel, engine string) bool {
