@@ -94,7 +94,7 @@ var shared = []mutant{
 	{"who waits for a stream looks whether it is there to its end", "shm/ring/stream.go",
 		"words(e.data, len(e.data)-8, 1)[0].Load()", "_ = e", "TestLostWhileWaiting"},
 	{"who waits for a stream looks whether it still has its side", "shm/ring/stream.go",
-		"if e.us.owner.Load() != uint32(e.space.Self()) {", "if e.us.owner.Load() == 12345 {", "TestLostWhileWaiting"},
+		"if e.us.owner.Load() != uint32(e.space.Self()) {", "if e.us.owner.Load() == 12345 {", "TestMissingSide"},
 	{"a batch that failed leaves no silence", "shm/ring/produce.go",
 		"return func() { p.quiet = false }", "return func() {}", "TestLostBatch"},
 	{"counts only grow", "shm/ring/overwrite.go",
@@ -249,7 +249,8 @@ func unguarded() (list []mutant) {
 			if strings.HasPrefix(file, "shm/ring/") {
 				m.test = "TestLost"
 			}
-			if strings.Contains(file, "repair") { // only between two steps is it the first to meet it
+			if strings.Contains(before, "repair(") || strings.Contains(before, "NewProducer") || strings.Contains(before, "NewConsumer") {
+				// Only between two steps is it the first to meet it.
 				m.test = "TestModels"
 			}
 			if strings.Contains(before, "Join") { // only while attaching is it the first to meet it

@@ -53,7 +53,7 @@ func (w *wreck) close() {
 
 const (
 	wreckSlots, wreckSlotBytes = 64, 128 // 8 KiB of data behind less than a page
-	typedSlots                 = 256     // of 32 bytes
+	typedSlots                 = 256     // of 32 bytes, behind more than a page
 )
 
 func (w *wreck) shape(d Delivery) Options {
@@ -112,7 +112,7 @@ func (w *wreck) reader(n int) *Reader {
 type typed = [4]uint64
 
 func (w *wreck) typed() (Sender[typed], Receiver[typed]) {
-	o := must[Options](w.t)(OptionsFor[typed](Options{Slots: typedSlots, Seats: 4}))
+	o := must[Options](w.t)(OptionsFor[typed](Options{Slots: typedSlots, Seats: 16}))
 	off := w.seg.DataStart()
 	r := must[*Ring](w.t)(Create(w.seg.Space(), off, o))
 	return must[Sender[typed]](w.t)(SenderOf[typed](producer(w.t, r))), must[Receiver[typed]](w.t)(ReceiverOf[typed](consumer(w.t, r)))
@@ -588,6 +588,21 @@ func TestMissing(t *testing.T) {
 			t.Errorf("%s, a consumer: %v", name, err)
 		}
 		cancel()
+	}
+}
+
+// TestMissingSide is TestMissing for a stream.
+func TestMissingSide(t *testing.T) {
+	_, sw, sr := newStreamPair(t, 64)
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
+	defer cancel()
+	sr.us.owner.Store(0)
+	if _, err := sr.Read(ctx, make([]byte, 9)); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a reader: %v", err)
+	}
+	sw.us.owner.Store(0)
+	if _, err := sw.Write(ctx, make([]byte, 65)); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a writer: %v", err)
 	}
 }
 
