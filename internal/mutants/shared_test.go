@@ -155,9 +155,9 @@ func unguarded() (list []mutant) {
 			"func (s *Segment) Objects() (list []Object, err error) {\n\terr = s.whileOpen(func() (err error) {\n\t\tdefer s.space",
 		},
 		"shm/shmsync/mutex.go": {
-			"func (m *Mutex) Lock(ctx context.Context) (err error) {\n\tif m.space.Fragile() { // a deferred call that does nothing is a third of the price\n\t\tdefer m.space",
+			"func (m *Mutex) lockGuarded(ctx context.Context) (err error) {\n\tdefer m.space",
 			"func (m *Mutex) TryLock() (err error) {\n\tdefer m.space",
-			"func (m *Mutex) Unlock() (err error) {\n\tif m.space.Fragile() {\n\t\tdefer m.space",
+			"func (m *Mutex) unlockGuarded() (err error) {\n\tdefer m.space",
 			"func (m *Mutex) MarkConsistent() (err error) {\n\tdefer m.space",
 		},
 		"shm/shmsync/rwmutex.go": {

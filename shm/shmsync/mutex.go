@@ -93,10 +93,15 @@ func (s *Space) newMutex(w *word.U64, wakes int) *Mutex {
 // fs.ErrClosed, ErrDamaged, ErrLost.
 //
 // A lock that is free is taken even if ctx has ended.
-func (m *Mutex) Lock(ctx context.Context) (err error) {
-	if m.space.Fragile() { // a deferred call that does nothing is a third of the price
-		defer m.space.Guard().End(&err)
+func (m *Mutex) Lock(ctx context.Context) error {
+	if m.space.Fragile() { // even a function that may defer is a fifth of the price
+		return m.lockGuarded(ctx)
 	}
+	return m.lock(ctx)
+}
+
+func (m *Mutex) lockGuarded(ctx context.Context) (err error) {
+	defer m.space.Guard().End(&err)
 	return m.lock(ctx)
 }
 
@@ -248,10 +253,15 @@ func (m *Mutex) take(flags uint64) (w uint64, owner Owner, err error) {
 
 // Unlock gives the lock to whoever comes first. ErrNotOwner where this process
 // does not hold it.
-func (m *Mutex) Unlock() (err error) {
+func (m *Mutex) Unlock() error {
 	if m.space.Fragile() {
-		defer m.space.Guard().End(&err)
+		return m.unlockGuarded()
 	}
+	return m.unlock()
+}
+
+func (m *Mutex) unlockGuarded() (err error) {
+	defer m.space.Guard().End(&err)
 	return m.unlock()
 }
 
