@@ -95,8 +95,8 @@ var _ = testenv.Register("resource", func() {
 	m.Close()
 })
 
-// full is a child whose addresses are all taken, but for 2 MiB and what the
-// quarantine holds.
+// full is a child whose addresses are all taken, but for half a mebibyte and what
+// the quarantine holds.
 var _ = testenv.Register("full", func() {
 	roomForTheRuntime()
 	status, err := os.ReadFile("/proc/self/status")
@@ -108,18 +108,19 @@ var _ = testenv.Register("full", func() {
 	if err != nil {
 		panic(err)
 	}
-	limit := max(2*used<<10, 2<<30) // a 64th of it are 32 MiB
+	const held = 1792 << 10 // it may hold no more than 2 MiB where addresses have 32 bits
+	limit := used<<10 + 256<<20
 	if err := sys.Setrlimit(sys.AddressSpace, limit, limit); err != nil {
 		panic(err)
 	}
 	closed := make([]*mmap.Mapping, 2)
 	for i := range closed {
-		if closed[i], err = mmap.Anonymous(12<<20, mmap.Options{}); err != nil {
+		if closed[i], err = mmap.Anonymous(held, mmap.Options{}); err != nil {
 			panic(err)
 		}
 		closed[i].Bytes()
 	}
-	small, err := mmap.Anonymous(1<<20, mmap.Options{})
+	small, err := mmap.Anonymous(64<<10, mmap.Options{})
 	if err != nil {
 		panic(err)
 	}
@@ -130,15 +131,17 @@ var _ = testenv.Register("full", func() {
 	for i, m := range []*mmap.Mapping{small, empty} {
 		closed[i].Close()
 		last := uintptr(0)
-		for {
-			addr, err := sys.Mmap(0, 2<<20, sys.PROT_NONE, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS, -1, 0)
-			if err != nil {
-				break
+		for _, piece := range []uintptr{32 << 20, 512 << 10} {
+			for {
+				addr, err := sys.Mmap(0, piece, sys.PROT_NONE, sys.MAP_PRIVATE|sys.MAP_ANONYMOUS, -1, 0)
+				if err != nil {
+					break
+				}
+				last = addr
 			}
-			last = addr
 		}
-		sys.Munmap(last, 2<<20)
-		fmt.Println(m.Resize(8<<20), m.Len())
+		sys.Munmap(last, 512<<10)
+		fmt.Println(m.Resize(3*held/4), m.Len())
 	}
 })
 
@@ -149,7 +152,7 @@ func TestGrowthTakesTheQuarantinesRoom(t *testing.T) {
 	if strings.Contains(r.Stderr, "ThreadSanitizer") {
 		testenv.Skip(t, "needs a build without the race detector, which dies when a limit refuses it memory: "+r.Stderr)
 	}
-	if want := "<nil> 8388608\n<nil> 8388608\n"; r.Stdout != want {
+	if want := "<nil> 1376256\n<nil> 1376256\n"; r.Stdout != want {
 		t.Errorf("the child said %q, want %q\n%s", r.Stdout, want, r.Stderr)
 	}
 }

@@ -147,7 +147,7 @@ func TestReservation(t *testing.T) {
 // it asks what is to come, and somebody else could be given those addresses.
 func TestFailedMappingLeavesTheAddressesHeld(t *testing.T) {
 	testenv.Need(t, testenv.FixedNoReplace)
-	const huge, tooMuch = 2 << 20, min(32<<30, math.MaxInt/4+1) // no pool has that many huge pages
+	const huge, tooMuch = 2 << 20, min(32<<30, math.MaxInt/8+1) // no pool has that many huge pages
 	r := hold(t)(mmap.Anonymous(2*tooMuch, mmap.Options{Access: mmap.NoAccess}))
 	at := (r.Addr() + huge) &^ (huge - 1)
 
