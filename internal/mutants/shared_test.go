@@ -229,16 +229,13 @@ func unguarded() (list []mutant) {
 			"func CreateStream(s *shmsync.Space, off int64, n int) (_ *Stream, err error) {\n\tdefer s",
 			"func OpenStream(s *shmsync.Space, off int64) (_ *Stream, err error) {\n\tdefer s",
 			"func (s *Stream) take(end int, side *streamSide) (err error) {\n\tdefer s.space",
-			"func (e *streamSide) look(least, most uint64) (err error) {\n\tif e.ended || e.err != nil {\n\t\treturn e.err\n\t}\n\tif e.fragile {\n\t\tdefer e.space",
-			"func (e *streamSide) advance(n int) (err error) {\n\tif e.fragile {\n\t\tdefer e.space",
+			"func (e *streamSide) guarded(f func() error) (err error) {\n\tdefer e.space",
+			"func (w *StreamWriter) ReaderClosed() (closed bool, err error) {\n\tdefer w.space",
 			"func (e *streamSide) shut() (err error) {\n\tdefer e.space",
-			"func (e *streamSide) Notify() (ring bool, err error) {\n\tif e.fragile {\n\t\tdefer e.space",
 			"func (e *streamSide) Arm(how Wake) {\n\tvar err error\n\tdefer e.space",
 			"func (e *streamSide) Armed() Wake {\n\tvar err error\n\tdefer e.space",
 			"func (e *streamSide) PeerAlive() (alive bool, err error) {\n\tdefer e.space",
 			"func (e *streamSide) wait(ctx context.Context, try func() error, again error) (err error) {\n\tdefer e.space",
-			"func (w *StreamWriter) Write(ctx context.Context, p []byte) (n int, err error) {\n\tif w.fragile {\n\t\tdefer w.space",
-			"func (r *StreamReader) Read(ctx context.Context, p []byte) (n int, err error) {\n\tif r.fragile {\n\t\tdefer r.space",
 		},
 	} {
 		for _, before := range guards {

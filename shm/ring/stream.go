@@ -170,14 +170,18 @@ type streamSide struct {
 	err      error  // why this side can't go on
 }
 
+// guarded runs f with a guard. The calls that are made for each message ask first
+// whether pages can be lost: a function that may defer costs a tenth of their time.
+func (e *streamSide) guarded(f func() error) (err error) {
+	defer e.space.Guard().End(&err)
+	return f()
+}
+
 // look reads the peer's position anew: it must not have gone back, nor lie
 // outside of [least, most].
-func (e *streamSide) look(least, most uint64) (err error) {
+func (e *streamSide) look(least, most uint64) error {
 	if e.ended || e.err != nil {
 		return e.err
-	}
-	if e.fragile {
-		defer e.space.Guard().End(&err)
 	}
 	p := e.them.position.Load()
 	if e.space.Closed() {
@@ -201,10 +205,7 @@ func (e *streamSide) piece(n uint64) []byte {
 }
 
 // advance publishes n of the bytes handed out.
-func (e *streamSide) advance(n int) (err error) {
-	if e.fragile {
-		defer e.space.Guard().End(&err)
-	}
+func (e *streamSide) advance(n int) error {
 	switch {
 	case e.err != nil:
 		return e.err
@@ -240,12 +241,18 @@ func (e *streamSide) shut() (err error) {
 // Close. Without it the other side sleeps on.
 func (e *streamSide) Notify() (ring bool, err error) {
 	if e.fragile {
-		defer e.space.Guard().End(&err)
+		err = e.guarded(func() (err error) { ring, err = e.notify(); return err })
+		return ring, err
 	}
-	defer runtime.KeepAlive(e.space)
+	return e.notify()
+}
+
+func (e *streamSide) notify() (ring bool, err error) {
 	if e.them.wake.Load() == uint32(WakeNone) {
+		runtime.KeepAlive(e.space)
 		return false, nil
 	}
+	defer runtime.KeepAlive(e.space)
 	switch Wake(e.them.wake.Swap(uint32(WakeNone))) {
 	case WakeNone:
 		return false, nil
@@ -344,7 +351,15 @@ type StreamWriter struct{ streamSide }
 // TryReserve hands out free bytes, in place: as many as lie together, n at most,
 // one at least. Fill them and Commit. It fails with ErrFull, or with
 // io.ErrClosedPipe once the reader has closed.
-func (w *StreamWriter) TryReserve(n int) ([]byte, error) {
+func (w *StreamWriter) TryReserve(n int) (b []byte, err error) {
+	if w.fragile {
+		err = w.guarded(func() (err error) { b, err = w.tryReserve(n); return err })
+		return b, err
+	}
+	return w.tryReserve(n)
+}
+
+func (w *StreamWriter) tryReserve(n int) ([]byte, error) {
 	if w.closed {
 		return nil, fs.ErrClosed
 	}
@@ -369,14 +384,20 @@ func (w *StreamWriter) TryReserve(n int) ([]byte, error) {
 
 // ReaderClosed reports whether nothing more will be read, by a new look at the
 // reader's position. TryReserve tells it only once there is no room.
-func (w *StreamWriter) ReaderClosed() (bool, error) {
-	err := w.look(w.position-min(w.position, uint64(len(w.data))), w.position)
+func (w *StreamWriter) ReaderClosed() (closed bool, err error) {
+	defer w.space.Guard().End(&err)
+	err = w.look(w.position-min(w.position, uint64(len(w.data))), w.position)
 	return w.ended, err
 }
 
 // Commit publishes the first n bytes of what TryReserve has handed out; the rest
 // is handed out again. Notify afterwards.
-func (w *StreamWriter) Commit(n int) error { return w.advance(n) }
+func (w *StreamWriter) Commit(n int) error {
+	if w.fragile {
+		return w.guarded(func() error { return w.advance(n) })
+	}
+	return w.advance(n)
+}
 
 // Close ends the stream: the reader gets io.EOF behind the last committed byte.
 // Notify afterwards.
@@ -404,14 +425,19 @@ func (w *StreamWriter) Wait(ctx context.Context) error {
 const writePiece = 64 << 10
 
 // Write writes all of p, and waits while the stream is full. On error it answers
-// how many bytes the reader will get. It notifies by itself, and not a reader that
+// how many bytes the reader will get: none, where the memory is lost. It notifies by itself, and not a reader that
 // wants a bell.
 func (w *StreamWriter) Write(ctx context.Context, p []byte) (n int, err error) {
 	if w.fragile {
-		defer w.space.Guard().End(&err)
+		err = w.guarded(func() (err error) { n, err = w.write(ctx, p); return err })
+		return n, err
 	}
+	return w.write(ctx, p)
+}
+
+func (w *StreamWriter) write(ctx context.Context, p []byte) (n int, err error) {
 	for n < len(p) {
-		b, err := w.TryReserve(min(len(p)-n, writePiece))
+		b, err := w.tryReserve(min(len(p)-n, writePiece))
 		if err == ErrFull {
 			err = w.Wait(ctx)
 			if err == nil {
@@ -422,11 +448,11 @@ func (w *StreamWriter) Write(ctx context.Context, p []byte) (n int, err error) {
 			return n, err
 		}
 		c := copy(b, p[n:])
-		if err := w.Commit(c); err != nil {
+		if err := w.advance(c); err != nil {
 			return n, err
 		}
 		n += c
-		if _, err := w.Notify(); err != nil {
+		if _, err := w.notify(); err != nil {
 			return n, err
 		}
 	}
@@ -440,7 +466,15 @@ type StreamReader struct{ streamSide }
 // most, one at least. Use them and Release. They may change under the reader if
 // the writer means harm. It fails with ErrEmpty, or with io.EOF behind the last
 // byte of a writer that has closed.
-func (r *StreamReader) TryNext(n int) ([]byte, error) {
+func (r *StreamReader) TryNext(n int) (b []byte, err error) {
+	if r.fragile {
+		err = r.guarded(func() (err error) { b, err = r.tryNext(n); return err })
+		return b, err
+	}
+	return r.tryNext(n)
+}
+
+func (r *StreamReader) tryNext(n int) ([]byte, error) {
 	if r.closed {
 		return nil, fs.ErrClosed
 	}
@@ -464,7 +498,12 @@ func (r *StreamReader) TryNext(n int) ([]byte, error) {
 
 // Release gives the first n bytes of what TryNext has handed out back to the
 // writer; the rest is handed out again. Notify afterwards.
-func (r *StreamReader) Release(n int) error { return r.advance(n) }
+func (r *StreamReader) Release(n int) error {
+	if r.fragile {
+		return r.guarded(func() error { return r.advance(n) })
+	}
+	return r.advance(n)
+}
 
 // Close says that nothing more will be read: the writer gets io.ErrClosedPipe.
 // Notify afterwards.
@@ -492,17 +531,22 @@ func (r *StreamReader) Wait(ctx context.Context) error {
 // nothing. It notifies by itself, and not a writer that wants a bell.
 func (r *StreamReader) Read(ctx context.Context, p []byte) (n int, err error) {
 	if r.fragile {
-		defer r.space.Guard().End(&err)
+		err = r.guarded(func() (err error) { n, err = r.read(ctx, p); return err })
+		return n, err
 	}
+	return r.read(ctx, p)
+}
+
+func (r *StreamReader) read(ctx context.Context, p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	for {
-		b, err := r.TryNext(len(p) - n)
+		b, err := r.tryNext(len(p) - n)
 		switch {
 		case err == nil:
 		case n > 0:
-			_, err = r.Notify()
+			_, err = r.notify()
 			return n, err
 		case err == ErrEmpty:
 			if err = r.Wait(ctx); err == nil {
@@ -513,11 +557,11 @@ func (r *StreamReader) Read(ctx context.Context, p []byte) (n int, err error) {
 			return 0, err
 		}
 		c := copy(p[n:], b)
-		if err := r.Release(c); err != nil {
+		if err := r.advance(c); err != nil {
 			return n, err
 		}
 		if n += c; n == len(p) {
-			_, err := r.Notify()
+			_, err := r.notify()
 			return n, err
 		}
 	}
