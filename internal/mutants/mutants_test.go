@@ -373,10 +373,11 @@ func copyModule(t *testing.T, to string) {
 	}
 }
 
-// goTest runs tests of a package of the copy.
+// goTest runs tests of a package of the copy. Nobody debugs what it links, and
+// links it for each mutant anew.
 func goTest(t *testing.T, dir, scratch, pkg, test, timeout string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-vet=off", "-v", "-timeout="+timeout, "-run", test, pkg)
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-vet=off", "-ldflags=-w", "-v", "-timeout="+timeout, "-run", test, pkg)
 	cmd.Dir = dir
 	// Random programs run until they meet the mutant, for so long at most.
 	cmd.Env = append(os.Environ(), "MMAP_AGREE=20s", "MMAP_TEST_RECORDS="+filepath.Join(dir, "records"), "TMPDIR="+scratch)
