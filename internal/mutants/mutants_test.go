@@ -112,7 +112,7 @@ var mutants = []mutant{
 	{"growth does not believe what was believed of fewer pages", "resize.go",
 		"\tm.presence.forget() // now", "\t// now", "TestResizeBringsInWhatIsNew"},
 	{"a panic that tells an address is no fault", "internal/fault/fault.go",
-		"if f, ok := recovered.(interface {\n\t\truntime.Error\n", "_, _ = recovered.(runtime.Error)\n\tif f, ok := recovered.(interface {\n", "TestOtherPanicsPass"},
+		"if f, ok := recovered.(interface {\n\t\truntime.Error\n", "_, _ = recovered.(runtime.Error)\n\tif f, ok := recovered.(interface {\n", "TestOtherPanicsPass in internal/fault"},
 	{"Create syncs the directory that the name means", "open.go",
 		"at, _ := filepath.Split(name)", "at := filepath.Dir(name)", "TestCreateSyncsTheDirectoryThatTheNameMeans"},
 	{"a mapping that failed takes no addresses away", "place.go",
