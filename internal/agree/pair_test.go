@@ -124,21 +124,45 @@ func (p *pair) look(proc int) string {
 	if want, got := p.lead.locked(proc), p.follow.locked(proc); want != got {
 		return fmt.Sprintf("process %d has locked %d pages, in the engine %d", proc, want, got)
 	}
-	for _, base := range []int{low, high} {
-		start := p.lead.resolve(place{base, 0})
-		want := p.lead.pages(p.states[0][:0], proc, start, windowPages)
-		got := p.follow.pages(p.states[1][:0], proc, start, windowPages)
+	for _, r := range p.ranges(want) {
+		want := p.lead.pages(p.states[0][:0], proc, r.start, r.pages)
+		got := p.follow.pages(p.states[1][:0], proc, r.start, r.pages)
 		p.states = [2][]pageState{want, got}
 		for i := range want {
-			if want[i] != owned && got[i] == owned && p.follow.dropFree(proc, start+uint64(i)*page) {
+			if want[i] != owned && got[i] == owned && p.follow.dropFree(proc, r.start+uint64(i)*page) {
 				got[i] = absent // lazyFree
 			}
 			if !pageAgrees(want[i], got[i]) {
-				return fmt.Sprintf("process %d has in %s the pages %s, in the engine %s", proc, baseNames[base], want, got)
+				return fmt.Sprintf("process %d has from %v the pages %s, in the engine %s", proc, placeOf(r.start, p.lead), want, got)
 			}
 		}
 	}
 	return ""
+}
+
+// A pageRange is a number of pages from an address on.
+type pageRange struct {
+	start uint64
+	pages int
+}
+
+// ranges is where pages are looked at: both windows, for there may be none where
+// no area is, and what lies elsewhere of each area, up to a window's length.
+func (p *pair) ranges(areas []area) []pageRange {
+	windows := []uint64{p.lead.resolve(place{low, 0}), p.lead.resolve(place{high, 0})}
+	list := []pageRange{{windows[0], windowPages}, {windows[1], windowPages}}
+	for _, a := range areas {
+		from := a.start
+		for _, w := range windows {
+			if from-w < windowPages*page {
+				from = w + windowPages*page
+			}
+		}
+		if from < a.end {
+			list = append(list, pageRange{from, int(min((a.end-from)/page, windowPages))})
+		}
+	}
+	return list
 }
 
 func areasText(list []area, m machine) string {
