@@ -78,7 +78,7 @@ var evidenceZh = map[string]string{
 	"after something else was mapped there: faults = %v":                                "那里映射了别的东西之后：出错 = %v",
 	"all unmapped: mincore of the range: %s":                                            "全部解除映射：对该范围 mincore：%s",
 	"another mapping's private copy afterwards: %q":                                     "之后另一个映射的私有副本：%q",
-	"areas at %#x: %d before munmap, %d after":                                          "%#x 处的区域：munmap 之前 %d 个，之后 %d 个",
+	"areas at %#x: %d before munmap; mincore of the range after it: %s":                 "%#x 处的区域：munmap 前 %d 个；之后对该范围 mincore：%s",
 	"both mappings show frame %#x":                                                      "两个映射显示同一页框 %#x",
 	"bytes of its own: %d before the store, %d after":                                   "自有字节：写入前 %d，写入后 %d",
 	"cached pages: %v before, %v after":                                                 "缓存页：之前 %v，之后 %v",
