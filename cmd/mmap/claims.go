@@ -70,17 +70,17 @@ type claim struct {
 type proof struct {
 	verdict verdict
 	kernel  text // what the kernel does
-	library text // what this library does about it
+	ours    text // what this library does about it
 	tests   []string
 	show    func(*exhibit) error
 }
 
 // An exhibit collects what is seen while a claim is tried.
 type exhibit struct {
-	dir     string // a directory for files, on a disk where there is one
-	onDisk  bool
-	kernel  []sight
-	library []sight
+	dir    string // a directory for files, on a disk where there is one
+	onDisk bool
+	kernel []sight
+	ours   []sight
 }
 
 // A sight is one case that was tried.
@@ -119,7 +119,7 @@ func (e *exhibit) saw(holds bool, format string, args ...any) {
 
 // lib adds what the library did, and whether that is what it promises.
 func (e *exhibit) lib(kept bool, format string, args ...any) {
-	e.library = append(e.library, seen(kept, format, args...))
+	e.ours = append(e.ours, seen(kept, format, args...))
 }
 
 // verdict follows from the cases.
@@ -172,7 +172,7 @@ func (p *proof) try(dir string, onDisk bool) tried {
 	case t.verdict != p.verdict && t.verdict != claimNotShown:
 		t.failed, t.reason = true, text{"the kernel behaves otherwise than stated: " + string(p.verdict), "内核的表现与所述不同：" + p.verdict.text().zh}
 	}
-	for _, o := range e.library {
+	for _, o := range e.ours {
 		if !o.holds {
 			t.failed, t.reason = true, text{"the library behaves otherwise than stated", "本库的表现与所述不同"}
 		}
@@ -277,8 +277,8 @@ func resultOf(c *console, cl claim, t tried) claimResult {
 	p := cl.proof
 	return claimResult{
 		ID: cl.id, Quote: cl.quote, Says: cl.says, Stated: p.verdict, Verdict: t.verdict,
-		Reason: c.say(t.reason.en, t.reason.zh), Kernel: c.say(p.kernel.en, p.kernel.zh), Library: c.say(p.library.en, p.library.zh),
-		Tests: p.tests, Seen: observations(c, t.kernel), SeenHere: observations(c, t.library),
+		Reason: c.say(t.reason.en, t.reason.zh), Kernel: c.say(p.kernel.en, p.kernel.zh), Library: c.say(p.ours.en, p.ours.zh),
+		Tests: p.tests, Seen: observations(c, t.kernel), SeenHere: observations(c, t.ours),
 	}
 }
 

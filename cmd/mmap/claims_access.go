@@ -137,7 +137,7 @@ var proofTwoCopies = &proof{claimConditional,
 
 var proofDiskToKernel = &proof{claimConditional,
 	text{"Only when the page is not cached yet.", "仅当该页尚未缓存时。"},
-	proofTwoCopies.library, proofTwoCopies.tests,
+	proofTwoCopies.ours, proofTwoCopies.tests,
 	func(e *exhibit) error {
 		cold, warm, err := diskReads(e, 1<<20)
 		e.saw(cold > 0, "first read of a page: %d bytes from the disk", cold)
@@ -259,7 +259,7 @@ var proofCheaper = &proof{claimConditional,
 	}}
 
 var proofThreshold = &proof{claimConditional,
-	proofCheaper.kernel, proofCheaper.library, proofCheaper.tests,
+	proofCheaper.kernel, proofCheaper.ours, proofCheaper.tests,
 	func(e *exhibit) error {
 		return cannot{"it takes a measurement over sizes, block sizes and cache states: run `mmap compare`", "需要在各种大小、块大小和缓存状态下测量：请运行 `mmap compare`"}
 	}}
@@ -332,7 +332,7 @@ var proofFirstTouch = &proof{claimConditional,
 		return nil
 	}}
 
-var proofFaultEach = &proof{claimFalse, proofFirstTouch.kernel, proofFirstTouch.library, proofFirstTouch.tests,
+var proofFaultEach = &proof{claimFalse, proofFirstTouch.kernel, proofFirstTouch.ours, proofFirstTouch.tests,
 	func(e *exhibit) error {
 		_, _, rss, err := touched(e)
 		if err == nil && rss == int64(pageBytes) {

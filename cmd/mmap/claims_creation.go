@@ -589,7 +589,7 @@ func libraryOffset(e *exhibit, f *os.File) error {
 
 var proofAnyOffset = &proof{claimFalse,
 	text{"Only multiples of the page size can be mapped.", "只能映射页大小的整数倍处。"},
-	proofAlignment.library, proofAlignment.tests,
+	proofAlignment.ours, proofAlignment.tests,
 	func(e *exhibit) error {
 		f, err := e.opened(3*pageBytes, os.O_RDONLY)
 		if err != nil {
@@ -819,14 +819,14 @@ var proofArea = &proof{claimConditional,
 
 var proofOutlives = &proof{claimTrue,
 	text{"Closing the descriptor, before or after, changes nothing for the mapping.", "先关或后关描述符，对映射都没有影响。"},
-	proofArea.library, proofArea.tests,
+	proofArea.ours, proofArea.tests,
 	func(e *exhibit) error {
 		read, err := readAfterClose(e)
 		e.saw(read, "descriptor closed: the mapping still shows the file")
 		return err
 	}}
 
-var proofNeedsFD = &proof{claimFalse, proofOutlives.kernel, proofArea.library, proofArea.tests,
+var proofNeedsFD = &proof{claimFalse, proofOutlives.kernel, proofArea.ours, proofArea.tests,
 	func(e *exhibit) error {
 		read, err := readAfterClose(e)
 		e.saw(!read, "descriptor closed: the mapping still shows the file")

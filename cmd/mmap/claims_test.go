@@ -205,7 +205,7 @@ func TestEveryVerdictIsExplained(t *testing.T) {
 	stated := []verdict{claimTrue, claimConditional, claimFalse}
 	for _, cl := range claims {
 		p := cl.proof
-		if !slices.Contains(stated, p.verdict) || p.show == nil || p.kernel.en == "" || p.kernel.zh == "" || p.library.en == "" || p.library.zh == "" {
+		if !slices.Contains(stated, p.verdict) || p.show == nil || p.kernel.en == "" || p.kernel.zh == "" || p.ours.en == "" || p.ours.zh == "" {
 			t.Errorf("%s: %+v", cl.id, p)
 		}
 	}
@@ -296,7 +296,7 @@ This file is written from the table in cmd/mmap/claims_table.go:
 			}
 			p := cl.proof
 			count[p.verdict]++
-			fmt.Fprintf(&b, "| %s | %s<br>%s | %s | %s | %s | %s |\n", cl.id, mdCell(cl.says), mdCell(cl.quote), p.verdict, mdCell(p.kernel.en), mdCell(p.library.en), mdCell(strings.Join(p.tests, ", ")))
+			fmt.Fprintf(&b, "| %s | %s<br>%s | %s | %s | %s | %s |\n", cl.id, mdCell(cl.says), mdCell(cl.quote), p.verdict, mdCell(p.kernel.en), mdCell(p.ours.en), mdCell(strings.Join(p.tests, ", ")))
 		}
 	}
 	fmt.Fprintf(&b, "\n%d claims: %d true, %d conditional, %d false.\n", len(claims), count[claimTrue], count[claimConditional], count[claimFalse])
