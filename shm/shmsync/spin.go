@@ -2,6 +2,7 @@ package shmsync
 
 import (
 	"runtime"
+	"runtime/metrics"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,7 +24,7 @@ const (
 	spinLeast = 50 * time.Microsecond
 	spinMost  = 100 * time.Microsecond
 	spinLoads = 64   // looks between two looks at the clock
-	spinAlone = 2000 // ns until a spin first lets other goroutines run
+	spinAlone = 2000 // ns between two looks whether others want to run
 	probeEach = 16   // of so many waits one spins though it does not seem worth while
 )
 
@@ -33,6 +34,7 @@ type Spinner struct {
 	recent int64 // how long waits lasted, ns: a moving average over about 8
 	spent  int64 // what was spun before the sleep that comes now, ns
 	tries  uint
+	ready  [1]metrics.Sample // here, so that to ask allocates nothing
 }
 
 // spinners counts the goroutines of this process that spin: at most GOMAXPROCS-1,
@@ -70,13 +72,23 @@ func (s *Spinner) Spin(done func() bool) bool {
 		if s.spent = now() - began; s.spent > budget {
 			return false
 		}
-		// What is ready to run here may be what the other side waits for. But a
-		// Gosched also has the runtime wake a thread (Go 1.22): seldom, then.
 		if s.spent >= yield {
-			runtime.Gosched()
-			yield = 2 * s.spent
+			yield = s.spent + spinAlone
+			if s.othersAreReady() {
+				runtime.Gosched()
+			}
 		}
 	}
+}
+
+// othersAreReady reports whether a goroutine of this process is ready to run and
+// does not: what the other side waits for may be its work. To ask takes 50 ns and a
+// lock of the scheduler. A Gosched for nobody costs more: it has the runtime wake a
+// thread that looks for work (Go 1.22), which takes a CPU from who has some.
+func (s *Spinner) othersAreReady() bool {
+	s.ready[0].Name = "/sched/goroutines/runnable:goroutines" // Go 1.26
+	metrics.Read(s.ready[:])
+	return s.ready[0].Value.Uint64() > 0
 }
 
 // Slept notes the sleep after a Spin that was in vain.

@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/metrics"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/memwright/mmap/internal/sys"
 	"github.com/memwright/mmap/internal/testenv"
@@ -40,16 +44,86 @@ var _ = testenv.Register("shmsync.spin", func() {
 	fmt.Print(looks)
 })
 
-// looks is what the child has told. It has two processors to the Go scheduler, so
-// that nothing but the mask and the quota decides.
-func looks(t *testing.T, env ...string) int {
+// This child has two processors to the scheduler, and a goroutine on one of them that
+// is never preempted. It tells how many of 64 spins saw what another goroutine does.
+var _ = testenv.Register("shmsync.spin.ready", func() {
+	var stop atomic.Bool
+	go func() {
+		for !stop.Load() {
+		}
+	}()
+	var s shmsync.Spinner
+	saw := 0
+	for range 64 {
+		time.Sleep(time.Millisecond) // to begin with a whole time slice
+		var did atomic.Bool
+		begun := false
+		if s.Spin(func() bool {
+			if !begun {
+				begun = true
+				go did.Store(true)
+			}
+			return did.Load()
+		}) {
+			saw++
+		}
+		for begun && !did.Load() {
+			runtime.Gosched()
+		}
+		s.Slept(0)
+	}
+	stop.Store(true)
+	fmt.Print(saw)
+})
+
+// This child spins for 20 us, 4,000 times, with nothing else to run. It tells how
+// often a goroutine that was ready has begun to run meanwhile, as the scheduler
+// counts it: it takes every eighth time of a goroutine down (Go 1.26).
+var _ = testenv.Register("shmsync.spin.alone", func() {
+	waits := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
+	began := func() (n uint64) {
+		metrics.Read(waits)
+		for _, k := range waits[0].Value.Float64Histogram().Counts {
+			n += k
+		}
+		return n
+	}
+	var s shmsync.Spinner
+	before := began()
+	for range 4000 {
+		start := time.Now()
+		s.Spin(func() bool { return time.Since(start) > 20*time.Microsecond })
+		s.Slept(0)
+	}
+	fmt.Print(began() - before)
+})
+
+// spun is the number that a child has told, with two processors to its scheduler.
+func spun(t *testing.T, child string, env ...string) int {
 	t.Helper()
-	r := testenv.Child{Name: "shmsync.spin", Env: append(env, "GOMAXPROCS=2")}.Run(t)
+	r := testenv.Child{Name: child, Env: append(env, "GOMAXPROCS=2")}.Run(t)
 	n, err := strconv.Atoi(r.Stdout)
 	if err != nil || r.Code != 0 {
 		t.Fatalf("the child: code %d, %q, %s", r.Code, r.Stdout, r.Stderr)
 	}
 	return n
+}
+
+// TestSpinLetsOthersRun: nobody else can run them, and nobody is preempted.
+func TestSpinLetsOthersRun(t *testing.T) {
+	twoCPUs(t)
+	if n := spun(t, "shmsync.spin.ready", "GODEBUG=asyncpreemptoff=1"); n == 0 {
+		t.Error("of 64 spins none let another goroutine run")
+	}
+}
+
+// TestSpinYieldsToNobody: where nobody else wants to run, no spin calls the scheduler,
+// which would wake a thread to look for work.
+func TestSpinYieldsToNobody(t *testing.T) {
+	twoCPUs(t)
+	if n := spun(t, "shmsync.spin.alone"); n > 250 {
+		t.Errorf("the scheduler was called some %d times by 4,000 spins", 8*n)
+	}
 }
 
 // twoCPUs skips where nothing would spin anyway.
@@ -65,13 +139,13 @@ func twoCPUs(t *testing.T) {
 // TestNobodySpinsOnOneCPU: by the affinity mask of the process.
 func TestNobodySpinsOnOneCPU(t *testing.T) {
 	twoCPUs(t)
-	if n := looks(t); n == 0 {
+	if n := spun(t, "shmsync.spin"); n == 0 {
 		t.Error("two CPUs: nobody looked")
 	}
-	if n := looks(t, "SPIN_CPUS=1"); n != 0 {
+	if n := spun(t, "shmsync.spin", "SPIN_CPUS=1"); n != 0 {
 		t.Errorf("one CPU: %d looks", n)
 	}
-	if n := looks(t, "SPIN_CPUS=2"); n == 0 {
+	if n := spun(t, "shmsync.spin", "SPIN_CPUS=2"); n == 0 {
 		t.Error("two CPUs by the mask: nobody looked")
 	}
 }
@@ -87,7 +161,7 @@ func TestNobodySpinsOnAQuotaOfOneCPU(t *testing.T) {
 		if err := set(tt.cpus); err != nil {
 			t.Fatal(err)
 		}
-		if n := looks(t, "SPIN_GROUP="+group); n > 0 != tt.spins {
+		if n := spun(t, "shmsync.spin", "SPIN_GROUP="+group); n > 0 != tt.spins {
 			t.Errorf("a quota of %v CPUs: %d looks", tt.cpus, n)
 		}
 	}
