@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -126,4 +127,17 @@ func TestHugePagesOfThePool(t *testing.T) {
 	}
 	_, err := mmap.OpenFile(newFile(t, pattern(10)), mmap.Options{HugePages: mmap.Huge2MiB})
 	wantError(t, err, errors.ErrUnsupported, "TransparentHuge")
+}
+
+// TestFaultInAnonymousMemory: its offset is one in the mapping, and in no file.
+func TestFaultInAnonymousMemory(t *testing.T) {
+	m := hold(t)(mmap.Anonymous(2*pageSize, mmap.Options{}))
+	if err := m.Protect(int64(pageSize), pageSize, mmap.ProtNone); err != nil {
+		t.Fatal(err)
+	}
+	_, err := m.ReadAt(make([]byte, 10), int64(pageSize)+1)
+	wantFault(t, err, fs.ErrPermission, int64(pageSize))
+	if err != nil && strings.Contains(err.Error(), "file") {
+		t.Errorf("it speaks of a file: %v", err)
+	}
 }

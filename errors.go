@@ -61,10 +61,16 @@ func (e *Error) Unwrap() error { return e.Err }
 type FaultError struct {
 	Off int64 // the page's offset in the file, or in the mapping for anonymous memory; bytes
 	Err error // ErrPastEnd, fs.ErrPermission, an errno such as EIO or ENOSPC, or "unknown cause"
+
+	anonymous bool // there is no file
 }
 
 func (e *FaultError) Error() string {
-	return fmt.Sprintf("memory fault at file offset %d: %v", e.Off, e.Err)
+	of := "file offset"
+	if e.anonymous {
+		of = "offset"
+	}
+	return fmt.Sprintf("memory fault at %s %d: %v", of, e.Off, e.Err)
 }
 
 // Unwrap gives the cause.

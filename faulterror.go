@@ -20,7 +20,7 @@ func (m *Mapping) faultError(addr uintptr, store bool) *FaultError {
 	if m.fd < 0 {
 		off = max(0, at-int64(m.delta))
 	}
-	return &FaultError{Off: off, Err: m.causeOfFault(addr, off, store)}
+	return &FaultError{Off: off, Err: m.causeOfFault(addr, off, store), anonymous: m.fd < 0}
 }
 
 func (m *Mapping) causeOfFault(addr uintptr, off int64, store bool) error {

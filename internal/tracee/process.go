@@ -123,7 +123,7 @@ func Start(dir string, files ...*os.File) (*Rig, error) {
 func whoRefuses(err error) string {
 	switch {
 	case errors.Is(err, sys.EACCES):
-		return " (is its directory mounted noexec?)"
+		return " (is its directory mounted noexec? TMPDIR names another)"
 	case !errors.Is(err, sys.EPERM):
 		return ""
 	}
