@@ -7,7 +7,7 @@ var connections = []mutant{
 	{"who waits on the socket has looked whether it was rung for", "shm/shmnet/bell.go",
 		"\treturn l.rung()\n", "\treturn false\n", "TestARingBeforeTheWait"},
 	{"who leads passes a ring on", "shm/shmnet/bell.go",
-		"\tif other := b.other(l); other.waits.Load() {\n", "\tif other := b.other(l); other.waits.Load() && other == l {\n", "TestBothDirectionsWait"},
+		"\tif other := b.other(l); other.waits.Load() {\n", "\tif other := b.other(l); other.waits.Load() && other == l {\n", "TestALeaderPassesARingOn"},
 	{"a ring for who follows is not forgotten by who leads next", "shm/shmnet/bell.go",
 		"; other.rung() {\n", "; other.rung() && other == l {\n", "TestALeaderRingsForWhoFollows"},
 	{"rings are taken out of the socket", "shm/shmnet/bell.go",

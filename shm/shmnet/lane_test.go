@@ -104,6 +104,45 @@ func TestALeaderRingsForWhoFollows(t *testing.T) {
 	}
 }
 
+// TestALeaderPassesARingOn: it ends, and the ring that comes next may be meant for who
+// follows.
+func TestALeaderPassesARingOn(t *testing.T) {
+	waits := &lateSide{armed: ring.WakeBell}
+	l, other, _ := lanesOf(t, new(lateSide), waits, func() bool { return false })
+	l.waits.Store(true)
+	other.waits.Store(true)
+	l.bell.wait(l) // it finds that it was rung for
+	if l.bell.leader.Load() != nil || len(other.token) != 1 {
+		t.Error("who follows is left asleep, and nobody listens")
+	}
+}
+
+// TestWhoFollowsLeadsNext: a Read leads and a Write follows. The Read ends, and nobody
+// parks after it. The Write returns once there is room.
+func TestWhoFollowsLeadsNext(t *testing.T) {
+	d, a := connect(t, Options{Buffer: leastBuffer})
+	if _, err := d.Write(make([]byte, leastBuffer)); err != nil {
+		t.Fatal(err)
+	}
+	read, wrote := make(chan error, 1), make(chan error, 1)
+	go func() { read <- second(d.Read(make([]byte, 1))) }()
+	waitParked(t, &d.in)
+	go func() { wrote <- second(d.Write([]byte{1})) }()
+	waitParked(t, &d.out)
+	if err := d.SetReadDeadline(past); err != nil {
+		t.Fatal(err)
+	}
+	if err := soon(t, "the Read", read); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the Read ended with %v", err)
+	}
+	if _, err := a.Read(make([]byte, leastBuffer)); err != nil {
+		t.Fatal(err)
+	}
+	if err := soon(t, "the Write", wrote); err != nil {
+		t.Errorf("the Write ended with %v", err)
+	}
+}
+
 // TestBothDirectionsWait: reads and writes of both ends wait for each other, often,
 // behind one socket. None sleeps on, with deadlines that come and go, which would
 // hide that, and without.

@@ -47,6 +47,21 @@ func connect(t testing.TB, o Options) (dialer, accepted *Conn) {
 	return d.(*Conn), a.(*Conn)
 }
 
+// soon is how a call ends that must not sleep on.
+func soon(t *testing.T, call string, ended <-chan error) error {
+	t.Helper()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(tooLong):
+		t.Fatalf("%s sleeps on", call)
+		return nil
+	}
+}
+
+// tooLong is after how long a call that should have ended sleeps for ever.
+const tooLong = 5 * time.Second
+
 func TestNettest(t *testing.T) {
 	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 		d, a := connect(t, Options{})
