@@ -36,7 +36,7 @@ var transports = []transport{
 }
 
 // defaultBuffer is how much of a message fits into a connection of shmnet.
-const defaultBuffer = 128 << 10
+const defaultBuffer = 64 << 10
 
 // A load is what a client process does against a server process, and where.
 type load struct {

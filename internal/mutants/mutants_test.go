@@ -221,6 +221,8 @@ var mutants = []mutant{
 		"if b >= uint64(r.Blocks) || w.length()", "if w.length()", "TestHostileWords"},
 	{"a stream's positions are checked", "shm/ring/stream.go",
 		"if at < max(least, e.seen) || at > most {", "if at < least {", "TestStreamHostilePositions"},
+	{"a stream goes around at its end", "shm/ring/stream.go",
+		"\t\tif e.at += n; e.at == len(e.data) {\n\t\t\te.at = 0\n\t\t}\n", "\t\te.at = (e.at + n) % max(64, len(e.data)&-len(e.data))\n", "TestStreamCarriesEverything"},
 	{"losses are counted", "shm/ring/overwrite.go",
 		"\t\tn++\n", "\t\tn += 0\n", "TestOverwrite"},
 	{"the slowest consumer keeps its records", "shm/ring/produce.go",

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/bits"
 	"runtime"
 
 	"github.com/memwright/mmap/internal/word"
@@ -31,7 +30,7 @@ import (
 const (
 	streamMagic  = 0x31306d7473676e72 // "rngstm01", the lowest byte first
 	streamHeader = 5 * lineBytes
-	streamLeast  = 64
+	streamUnit   = 64 // a stream is this long, or a multiple
 	streamMost   = 1 << 40
 
 	closedBit = 1 << 63
@@ -61,11 +60,11 @@ type streamEnd struct {
 	wake     *word.U32 // how this side is woken
 }
 
-// StreamSize is how many bytes a stream of n data bytes takes. n is a power of
-// two from 64 to 2^40.
+// StreamSize is how many bytes a stream of n data bytes takes. n is a multiple of
+// 64 from 64 to 2^40.
 func StreamSize(n int) (int, error) {
-	if n < streamLeast || uint64(n) > streamMost || bits.OnesCount(uint(n)) != 1 {
-		return 0, fmt.Errorf("ring: a stream of %d bytes, not a power of two from %d to 2^40: %w", n, streamLeast, fs.ErrInvalid)
+	if n < streamUnit || uint64(n) > streamMost || n%streamUnit != 0 {
+		return 0, fmt.Errorf("ring: a stream of %d bytes, not a multiple of %d from %[2]d to 2^40: %w", n, streamUnit, fs.ErrInvalid)
 	}
 	return streamHeader + n, nil
 }
@@ -163,6 +162,7 @@ type streamSide struct {
 	sleeper *shmsync.Sleeper
 
 	position uint64 // ours, as last published
+	at       int    // where that is in data
 	seen     uint64 // theirs, as last read and checked
 	held     int    // bytes handed out and not committed or released yet
 	closed   bool   // we have closed
@@ -198,10 +198,9 @@ func (e *streamSide) look(least, most uint64) error {
 
 // piece hands out n bytes from our position on, or those up to the data's end.
 func (e *streamSide) piece(n uint64) []byte {
-	from := e.position & uint64(len(e.data)-1)
-	to := min(from+n, uint64(len(e.data)))
-	e.held = int(to - from)
-	return e.data[from:to:to]
+	e.held = int(min(n, uint64(len(e.data)-e.at)))
+	to := e.at + e.held
+	return e.data[e.at:to:to]
 }
 
 // advance publishes n of the bytes handed out.
@@ -217,6 +216,9 @@ func (e *streamSide) advance(n int) error {
 	e.held = 0
 	if n > 0 {
 		e.position += uint64(n)
+		if e.at += n; e.at == len(e.data) {
+			e.at = 0
+		}
 		e.us.position.Store(e.position)
 	}
 	if e.space.Closed() { // then that was perhaps not the shared memory

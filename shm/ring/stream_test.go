@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -140,7 +141,13 @@ func TestStreamSidesAreTakenOnce(t *testing.T) {
 // the other side sleeps and wakes.
 func TestStreamCarriesEverything(t *testing.T) {
 	needsFutex(t)
-	_, w, r := newStreamPair(t, 256)
+	for _, n := range []int{192, 256} {
+		t.Run(fmt.Sprint(n, " bytes"), func(t *testing.T) { carryEverything(t, n) })
+	}
+}
+
+func carryEverything(t *testing.T, n int) {
+	_, w, r := newStreamPair(t, n)
 	sent := make([]byte, 1<<18)
 	random := rand.New(rand.NewChaCha8([32]byte{byte(testenv.Seed(t))}))
 	for i := range sent {

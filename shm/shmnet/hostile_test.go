@@ -21,7 +21,7 @@ import (
 // one is served.
 func TestHostileGreetings(t *testing.T) {
 	l := listenAt(t, Options{})
-	_, size, err := sizes(defaultBuffer)
+	p, err := planFor(defaultBuffer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestHostileGreetings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if err := file.Truncate(int64(size)); err != nil {
+	if err := file.Truncate(int64(p.size)); err != nil {
 		t.Fatal(err)
 	}
 	onTmpfs, err := sys.Dup(int(file.Fd()))
@@ -59,7 +59,7 @@ func TestHostileGreetings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := memfd(size, false)
+	open := memfd(p.size, false)
 	for _, fd := range []int{open, onTmpfs} {
 		if _, err := sys.Pwrite(fd, good.bytes, 0); err != nil {
 			t.Fatal(err)
@@ -102,11 +102,11 @@ func TestHostileGreetings(t *testing.T) {
 		{"memory that can be truncated", greeting, open, []int{line}},
 		{"too little memory", greeting, memfd(64, true), []int{line}},
 		{"too much memory", greeting, memfd(64<<20, true), []int{line}},
-		{"memory of zeros", greeting, memfd(size, true), []int{line}},
-		{"a buffer that is none", greeting, memfd(size, true, memoryMagic, 65535), []int{line}},
-		{"a buffer beyond the memory", greeting, memfd(size, true, memoryMagic, 1<<20), []int{line}},
-		{"a buffer beyond everything", greeting, memfd(size, true, memoryMagic, 1<<63), []int{line}},
-		{"no streams", greeting, memfd(size, true, memoryMagic, defaultBuffer), []int{line}},
+		{"memory of zeros", greeting, memfd(p.size, true), []int{line}},
+		{"a buffer that is none", greeting, memfd(p.size, true, memoryMagic, 65535), []int{line}},
+		{"a buffer beyond the memory", greeting, memfd(p.size, true, memoryMagic, 1<<20), []int{line}},
+		{"a buffer beyond everything", greeting, memfd(p.size, true, memoryMagic, 1<<63), []int{line}},
+		{"no streams", greeting, memfd(p.size, true, memoryMagic, defaultBuffer), []int{line}},
 		{"a size of its own", greeting, memfd(4096, true, memoryMagic, defaultBuffer), []int{line}},
 		{"no line", greeting, asMade(), nil},
 		{"a line that is no socket", greeting, asMade(), []int{int(null.Fd())}},
@@ -162,7 +162,7 @@ func TestHostileWords(t *testing.T) {
 	random := rand.New(rand.NewPCG(uint64(testenv.Seed(t)), 0))
 	for range 20 {
 		d, a := connect(t, Options{Buffer: leastBuffer})
-		second, _, err := sizes(leastBuffer)
+		p, err := planFor(leastBuffer)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +177,7 @@ func TestHostileWords(t *testing.T) {
 				}
 				stream := firstStream
 				if random.IntN(2) == 0 {
-					stream = int(second)
+					stream = int(p.second)
 				}
 				w := mem.At[word.U64](d.memory.bytes, stream+8*random.IntN(5*128/8))
 				v := random.Uint64() >> random.IntN(64)

@@ -19,9 +19,10 @@ import (
 //	256  a stream                 from the dialer to the listener
 //	...  a stream                 the other way
 const (
-	memoryMagic = 0x31306d656d74656e // "netmem01", the lowest byte first
+	memoryMagic = 0x32306d656d74656e // "netmem02", the lowest byte first
 	tableOffset = 128
 	firstStream = tableOffset + 2*shmsync.SlotBytes
+	streamAlign = 128
 
 	dialerSlot   = 0
 	listenerSlot = 1
@@ -39,17 +40,28 @@ type memory struct {
 	room  int // the bytes that can be on their way out
 }
 
-// sizes tells where the second stream stands, and how long the memory is.
-func sizes(buffer int) (second int64, size int, err error) {
+// A plan is how the memory of a connection is laid out.
+type plan struct {
+	data   int   // bytes of each stream
+	second int64 // where the second stream stands
+	size   int   // of all
+}
+
+// planFor gives the streams what would be left of the last page, too: a message as
+// long as the buffer finds room together with what a protocol puts around it.
+func planFor(buffer int) (p plan, err error) {
 	stream, err := ring.StreamSize(buffer)
 	page := os.Getpagesize()
-	return int64(firstStream + stream), (firstStream + 2*stream + page - 1) / page * page, err
+	p.size = (firstStream + 2*stream + page - 1) / page * page
+	more := (p.size - firstStream - 2*stream) / 2 / streamAlign * streamAlign
+	p.data, p.second = buffer+more, int64(firstStream+stream+more)
+	return p, err
 }
 
 // createMemory makes the memory of a connection, as its dialer. The descriptor is
 // to be handed over and closed. alive tells whether the other end is.
 func createMemory(buffer int, alive func() bool) (m *memory, fd int, err error) {
-	second, size, err := sizes(buffer)
+	p, err := planFor(buffer)
 	if err != nil {
 		return nil, -1, err
 	}
@@ -58,18 +70,18 @@ func createMemory(buffer int, alive func() bool) (m *memory, fd int, err error) 
 	}
 	// Reserved, so that no store finds memory lacking; sealed, so that none finds it
 	// cut off.
-	if err = sys.Extend(fd, 0, int64(size)); err == nil {
+	if err = sys.Extend(fd, 0, int64(p.size)); err == nil {
 		err = sys.SealSize(fd)
 	}
 	if err == nil {
-		m, err = mapMemory(fd, size, dialerSlot, alive)
+		m, err = mapMemory(fd, p.size, dialerSlot, alive)
 	}
 	if err == nil {
 		fixed := m.fixed()
 		fixed[1].Store(uint64(buffer))
 		fixed[0].Store(memoryMagic)
-		err = m.take(second, firstStream, func(off int64) (*ring.Stream, error) {
-			return ring.CreateStream(m.space, off, buffer)
+		err = m.take(p.second, firstStream, func(off int64) (*ring.Stream, error) {
+			return ring.CreateStream(m.space, off, p.data)
 		})
 	}
 	if err != nil {
@@ -110,12 +122,12 @@ func examine(fd, mostBuffer int) (size int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	_, most, err := sizes(mostBuffer)
+	most, err := planFor(mostBuffer)
 	if err != nil {
 		return 0, err
 	}
-	if st.Size < firstStream || st.Size > int64(most) {
-		return 0, fmt.Errorf("%d bytes of memory were handed over, and %d are the most: %w", st.Size, most, errNoPeer)
+	if st.Size < firstStream || st.Size > int64(most.size) {
+		return 0, fmt.Errorf("%d bytes of memory were handed over, and %d are the most: %w", st.Size, most.size, errNoPeer)
 	}
 	return int(st.Size), nil
 }
@@ -127,11 +139,11 @@ func (m *memory) open() error {
 	if magic != memoryMagic || buffer > mostBuffer {
 		return fmt.Errorf("the memory handed over is none of a connection: %w", errNoPeer)
 	}
-	second, size, err := sizes(int(buffer))
-	if err != nil || size != len(m.bytes) {
+	p, err := planFor(int(buffer))
+	if err != nil || p.size != len(m.bytes) {
 		return fmt.Errorf("%d bytes of memory for buffers of %d: %w", len(m.bytes), buffer, errNoPeer)
 	}
-	return m.take(firstStream, second, func(off int64) (*ring.Stream, error) {
+	return m.take(firstStream, p.second, func(off int64) (*ring.Stream, error) {
 		return ring.OpenStream(m.space, off)
 	})
 }

@@ -98,7 +98,7 @@ func TestPeerIsKilled(t *testing.T) {
 		wrote := make(chan error, 1)
 		go func() {
 			n, err := c.Write(make([]byte, 1<<20))
-			if n != defaultBuffer {
+			if n != c.memory.room {
 				err = fmt.Errorf("%d bytes, then %v", n, err)
 			}
 			wrote <- err

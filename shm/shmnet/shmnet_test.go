@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -89,5 +90,25 @@ func TestAWriteOfMoreThanTheBuffer(t *testing.T) {
 	}
 	if err := <-read; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAMessageFitsWithItsFrames: nobody reads, and a message as long as the buffer
+// is written with what a protocol puts around it. The memory has no page more for it.
+func TestAMessageFitsWithItsFrames(t *testing.T) {
+	for _, buffer := range []int{leastBuffer, defaultBuffer, takenBuffer} {
+		d, a := connect(t, Options{Buffer: buffer})
+		for what, c := range map[string]*Conn{"dialer": d, "listener": a} {
+			c.SetDeadline(time.Now().Add(5 * time.Second))
+			for _, n := range []int{9, 200, buffer, 800} {
+				if _, err := c.Write(make([]byte, n)); err != nil {
+					t.Errorf("a buffer of %d bytes, the %s writes %d: %v", buffer, what, n, err)
+				}
+			}
+		}
+		page := os.Getpagesize()
+		if most := (2*buffer + firstStream + 2*640 + page - 1) / page * page; len(d.memory.bytes) > most {
+			t.Errorf("a buffer of %d bytes takes %d, not %d", buffer, len(d.memory.bytes), most)
+		}
 	}
 }
