@@ -8,7 +8,7 @@ BENCHFLAGS ?=
 PLATFORMS := linux/amd64 linux/arm64 linux/386 darwin/arm64 freebsd/amd64 windows/amd64
 TESTED    = $(shell go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
 
-.PHONY: check fmt vet lint vuln test race gomaxprocs1 collecting stress mutants agree agree-long large model kills nettest bench fuzz
+.PHONY: check fmt vet lint vuln test race gomaxprocs1 nocgo 32bit collecting stress mutants agree agree-long large model kills nettest bench fuzz
 
 check: fmt vet lint vuln
 
@@ -46,6 +46,12 @@ race:
 # Not from the cache: the go command does not see GOMAXPROCS as an input.
 gomaxprocs1:
 	GOMAXPROCS=1 go test -count=1 ./...
+
+# Without cgo, as on a machine that has no C compiler; 32 bits never have it here.
+nocgo:
+	CGO_ENABLED=0 go test ./...
+32bit:
+	CGO_ENABLED=0 GOARCH=386 go test ./...
 
 # Shared memory on one processor, with a collection every 10 ms: no wait of one
 # process for another may stand in the collector's way.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"math/bits"
 	"os"
 	"testing"
 
@@ -140,8 +141,10 @@ func TestResizeRefuses(t *testing.T) {
 		}
 		wantBytes(t, row.what, contents(t, row.m), before)
 	}
-	if err := rw.Resize(math.MaxInt / 2); err == nil {
-		t.Error("a file of half the address space")
+	if bits.UintSize == 64 { // a disk has 1 GiB
+		if err := rw.Resize(math.MaxInt / 2); err == nil {
+			t.Error("a file of half the address space")
+		}
 	}
 	wantFile(t, name, pattern(2*pageSize))
 }

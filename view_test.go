@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"reflect"
 	"runtime"
 	"testing"
 
@@ -218,8 +219,10 @@ func TestSlice(t *testing.T) {
 		}
 		wantError(t, err, target)
 	}
-	_, err = mmap.Slice[uint64](m, 0, 1) // 4 bytes into the page
-	check("an offset that is not aligned at the address", err, fs.ErrInvalid)
+	if reflect.TypeFor[uint64]().Align() == 8 { // not everywhere
+		_, err = mmap.Slice[uint64](m, 0, 1) // 4 bytes into the page
+		check("an offset that is not aligned at the address", err, fs.ErrInvalid)
+	}
 	_, err = mmap.Slice[uint32](m, 2, 1)
 	check("an offset that is not aligned", err, fs.ErrInvalid)
 	for what, r := range map[string]struct {

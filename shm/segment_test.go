@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
@@ -122,6 +123,9 @@ func TestRefused(t *testing.T) {
 		{"too many participants", func() (*shm.Segment, error) { return shm.Anonymous(1, shm.Options{Participants: 1024}) }, fs.ErrInvalid},
 		{"permissions that are none", func() (*shm.Segment, error) { return shm.Anonymous(1, shm.Options{Perm: fs.ModeDir}) }, fs.ErrInvalid},
 		{"more than there is", func() (*shm.Segment, error) { return shm.Create(name+"y", math.MaxInt/2, shm.Options{}) }, sys.ENOSPC},
+	}
+	if bits.UintSize == 32 { // the addresses end before the memory does
+		tests[len(tests)-1].want = fs.ErrInvalid
 	}
 	for _, tt := range tests {
 		if s, err := tt.open(); !errors.Is(err, tt.want) || s != nil {

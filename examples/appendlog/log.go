@@ -14,8 +14,8 @@ import (
 
 // reserveBytes is the address space kept for the log to grow in. Beyond it
 // Resize still works and moves the bytes, which hurts nobody: no pointer into
-// them is kept.
-const reserveBytes = 1 << 30
+// them is kept. 1 GiB, or 256 MiB of a 32-bit address space.
+const reserveBytes = 1 << (28 + ^uint(0)>>63*2)
 
 // A log is an open file of records, to read from the first on.
 type log struct {

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/memwright/mmap/internal/sys"
 )
@@ -126,6 +128,9 @@ func runChild() {
 		childFailed(err)
 	}
 	os.Unsetenv(childVar) // a child of the child is no child of ours
+	// A child may wait for its death with nothing else to do. Where cgo is not used
+	// the runtime takes that for a deadlock, unless there is a timer.
+	time.AfterFunc(math.MaxInt64, func() {})
 	f()
 	os.Exit(0)
 }

@@ -726,7 +726,7 @@ func TestModelOverwrite(t *testing.T) {
 				p := producer(t, r)
 				return func() {
 					for n := range 2 {
-						if err := p.Send(v.ctx(), binary.NativeEndian.AppendUint64(nil, uint64(0x0101010101010101*(2*i+n+1)))); err != nil {
+						if err := p.Send(v.ctx(), binary.NativeEndian.AppendUint64(nil, 0x0101010101010101*uint64(2*i+n+1))); err != nil {
 							if v.w.Crashes() == 0 {
 								v.w.Failf("send: %v", err)
 							}

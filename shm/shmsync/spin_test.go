@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"slices"
 	"strconv"
@@ -47,6 +48,7 @@ var _ = testenv.Register("shmsync.spin", func() {
 // This child has two processors to the scheduler, and a goroutine on one of them that
 // is never preempted. It tells how many of 64 spins saw what another goroutine does.
 var _ = testenv.Register("shmsync.spin.ready", func() {
+	debug.SetGCPercent(-1) // a collection would wait for that goroutine for ever
 	var stop atomic.Bool
 	go func() {
 		for !stop.Load() {
@@ -98,10 +100,11 @@ var _ = testenv.Register("shmsync.spin.alone", func() {
 	fmt.Print(began() - before)
 })
 
-// spun is the number that a child has told, with two processors to its scheduler.
+// spun is the number that a child has told, with two processors to its scheduler
+// and nothing of the tests' own beside it.
 func spun(t *testing.T, child string, env ...string) int {
 	t.Helper()
-	r := testenv.Child{Name: child, Env: append(env, "GOMAXPROCS=2")}.Run(t)
+	r := testenv.Child{Name: child, Env: append(env, "GOMAXPROCS=2", "MMAP_TEST_COLLECT=")}.Run(t)
 	n, err := strconv.Atoi(r.Stdout)
 	if err != nil || r.Code != 0 {
 		t.Fatalf("the child: code %d, %q, %s", r.Code, r.Stdout, r.Stderr)
