@@ -62,6 +62,8 @@ var shared = []mutant{
 		"to[0].Store(2*v - 1)\n", "to[0].Store(2 * v)\n\tn.version.Store(v)\n", "TestModels"},
 	{"words that make no sense are damage", "shm/shmsync/mutex.go",
 		"if w&lockZeros != 0 || w&lockSlots > uint64(s.mem.Slots) ||", "if w == 1 ||", "TestDamage"},
+	{"a lock that is broken belongs to nobody", "shm/shmsync/mutex.go",
+		"^uint64(waitersBit | diedBit | lockSlots", "^uint64(waitersBit | diedBit | brokenBit | lockSlots", "TestDamage"},
 
 	{"one of those who sleep watches the new owner of a lock", "shm/shmsync/mutex.go",
 		"return m.passOn(err, slept)\n\t\tcase ctx", "return err\n\t\tcase ctx", "TestModels"},

@@ -183,12 +183,13 @@ func TestDamage(t *testing.T) {
 	mu, rw := must(s[0].Mutex(fleet.Data)), must(s[0].RWMutex(fleet.Data+64))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	for _, w := range []uint64{1 << 10, 1 << 28, 1<<54 | 1, 1<<32 | 5, 1 << 31, 1<<31 | 1<<30, 1 << 32, 3 << 29} {
+	for _, w := range []uint64{1 << 10, 1 << 28, 1<<54 | 1, 1<<32 | 5, 1 << 31, 1<<31 | 1<<30, 1 << 32, 3 << 29,
+		1<<32 | 1<<29 | 1, 1<<32 | 5<<29 | 1, 1<<32 | 1<<29 | 2} {
 		must(s[1].Word64(fleet.Data)).Store(w)
 		must(s[1].Word64(fleet.Data + 64)).Store(w)
 		for i, err := range []error{mu.TryLock(), mu.Lock(ctx), rw.TryLock(), rw.Lock(ctx)} {
 			if !errors.Is(err, shmsync.ErrDamaged) {
-				t.Errorf("%#x, call %d: %v", w, i, err)
+				t.Fatalf("%#x, call %d: %v", w, i, err)
 			}
 		}
 		if err := rw.RLock(ctx); !errors.Is(err, shmsync.ErrDamaged) && !errors.Is(err, shmsync.ErrNeedsRepair) {

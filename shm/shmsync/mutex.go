@@ -57,12 +57,13 @@ const (
 	diedBit    = 1 << 30 // D: in repair
 	brokenBit  = 1 << 29 // B: broken, and nothing else
 	lockSlots  = slotMask
-	lockZeros  = ^uint64(waitersBit | diedBit | brokenBit | lockSlots | maxEpoch<<32)
+	lockZeros  = ^uint64(waitersBit | diedBit | lockSlots | maxEpoch<<32) // in every word but B alone
 )
 
 func lockWord(o Owner) uint64 { return uint64(o.epoch())<<32 | uint64(o&slotMask) }
 
-// lockOwner is whose a word is. It fails for a word that no lock ever has.
+// lockOwner is whose a word is, B alone excepted. It fails for a word that no lock
+// ever has.
 func (s *Space) lockOwner(w uint64) (Owner, error) {
 	if w&lockZeros != 0 || w&lockSlots > uint64(s.mem.Slots) || w&lockSlots == 0 && w>>32 != 0 {
 		return 0, ErrDamaged
