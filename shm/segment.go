@@ -35,7 +35,7 @@ type Segment struct {
 	alive *anchor.Entry
 
 	closing struct {
-		sync.Mutex // held by Close
+		sync.Mutex // held by who uses the descriptors, and by Close once no view is out
 		done       bool
 	}
 }
@@ -384,13 +384,14 @@ func (s *Segment) buryAll() error {
 // vm.max_map_count) it is of no more use, but this process still takes part: close it
 // again.
 func (s *Segment) Close() error {
+	// Waits for views, which may call what takes the lock: so before that.
+	if err := s.data.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
+		return failed("close", s.name, err)
+	}
 	s.closing.Lock()
 	defer s.closing.Unlock()
 	if s.closing.done {
 		return failed("close", s.name, fs.ErrClosed)
-	}
-	if err := s.data.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
-		return failed("close", s.name, err)
 	}
 	s.space.Close()
 	word.Place("closing")

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/memwright/mmap"
 	"github.com/memwright/mmap/internal/sys"
@@ -140,6 +141,48 @@ func TestRefused(t *testing.T) {
 	reader := must(shm.Open(name, shm.Options{ABI: o.ABI, ReadOnly: true})) // takes no slot
 	closeAll(t, second)
 	closeAll(t, must(shm.Open(name, o)), s, reader)
+}
+
+// TestCloseBesideAView: who is inside a view may use the segment, though Close waits
+// for that view.
+func TestCloseBesideAView(t *testing.T) {
+	need(t)
+	s := must(shm.Anonymous(4096, shm.Options{}))
+	closed := make(chan error, 1)
+	inside := make(chan error, 1)
+	go func() {
+		inside <- s.Mapping().View(s.DataStart(), 8, func([]byte) error {
+			go func() { closed <- s.Close() }()
+			shut := make(chan bool)
+			go func() { // nobody gets in any more: Close waits
+				for {
+					if _, err := s.Mapping().ReadAt(make([]byte, 1), s.DataStart()); errors.Is(err, fs.ErrClosed) {
+						close(shut)
+						return
+					}
+				}
+			}()
+			<-shut
+			if err := s.Close(); !errors.Is(err, mmap.ErrBusy) {
+				return fmt.Errorf("Close inside a view: %w", err)
+			}
+			_, err := s.Participants()
+			return err
+		})
+	}()
+	for _, ended := range []chan error{inside, closed} {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(patience / 2):
+			t.Fatal("the view waits for Close, and Close for the view")
+		}
+	}
+	if err := s.Close(); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("a second Close: %v", err)
+	}
 }
 
 func TestKeep(t *testing.T) {
