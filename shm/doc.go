@@ -28,9 +28,13 @@
 //
 // # Lock order
 //
-// None: the locks of a segment's file are taken in the order birth, then slot, and
-// given back together. The birth lock is held for as long as it takes to attach or
-// to leave, never while waiting for anything else.
+//	views of Segment.Mapping
+//	  Segment.closing
+//	    birth, a lock on the segment's file
+//	      slot, another
+//
+// Birth and slot are given back together. The birth lock is held for as long as it
+// takes to attach or to leave, never while waiting for anything else.
 //
 // # Hazards
 //

@@ -185,6 +185,65 @@ func TestCloseBesideAView(t *testing.T) {
 	}
 }
 
+// TestAfterClose: the memory is private zeros once the segment is closed, and no
+// call takes those for locks that are free.
+func TestAfterClose(t *testing.T) {
+	need(t)
+	ctx := t.Context()
+	s := must(shm.Anonymous(1<<16, shm.Options{}))
+	sp, off := s.Space(), s.DataStart()
+	mu := must(sp.Mutex(off))
+	rw := must(sp.RWMutex(off + 1024))
+	sem := must(sp.Semaphore(off+2048, 3))
+	ev := must(sp.Event(off + 4096))
+	snap := must(shmsync.SnapshotOf[int64](sp, off+5120))
+	self := sp.Self()
+	if err := errors.Join(ev.Signal(), sem.Acquire(ctx, 1), rw.RLock(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	g := ev.Generation()
+	closeAll(t, s)
+	tests := map[string]func() error{
+		"Mutex.Lock":             func() error { return mu.Lock(ctx) },
+		"Mutex.TryLock":          func() error { return mu.TryLock() },
+		"Mutex.Unlock":           func() error { return mu.Unlock() },
+		"Mutex.MarkConsistent":   func() error { return mu.MarkConsistent() },
+		"RWMutex.Lock":           func() error { return rw.Lock(ctx) },
+		"RWMutex.TryLock":        func() error { return rw.TryLock() },
+		"RWMutex.Unlock":         func() error { return rw.Unlock() },
+		"RWMutex.MarkConsistent": func() error { return rw.MarkConsistent() },
+		"RWMutex.RLock":          func() error { return rw.RLock(ctx) },
+		"RWMutex.TryRLock":       func() error { return rw.TryRLock() },
+		"RWMutex.RUnlock":        func() error { return rw.RUnlock() },
+		"Semaphore.Acquire":      func() error { return sem.Acquire(ctx, 1) },
+		"Semaphore.TryAcquire":   func() error { return sem.TryAcquire(1) },
+		"Semaphore.Release":      func() error { return sem.Release(1) },
+		"Event.Signal":           func() error { return ev.Signal() },
+		"Event.Wait":             func() error { return ev.Wait(ctx, g) },
+		"Event.Wait for another": func() error { return ev.Wait(ctx, ev.Generation()) },
+		"Snapshot.Load":          func() error { _, _, err := snap.Load(); return err },
+		"Snapshot.Store":         func() error { return snap.Store(ctx, 1) },
+		"Space.Participants":     func() error { _, err := sp.Participants(); return err },
+		"Space.Examine":          func() error { _, err := sp.Examine(self); return err },
+		"Segment.Participants":   func() error { _, err := s.Participants(); return err },
+		"Segment.Objects":        func() error { _, err := s.Objects(); return err },
+		"Segment.Find":           func() error { _, _, err := s.Find("x"); return err },
+		"Segment.Place":          func() error { _, err := s.Place(ctx, shm.Object{Name: "x", Size: 8}); return err },
+		"Segment.File":           func() error { _, err := s.File(); return err },
+		"Segment.FileReadOnly":   func() error { _, err := s.FileReadOnly(); return err },
+		"Segment.SealWriters":    func() error { return s.SealWriters() },
+		"Segment.Close":          func() error { return s.Close() },
+	}
+	for name, call := range tests {
+		if err := call(); !errors.Is(err, fs.ErrClosed) || errors.Is(err, shmsync.ErrLocked) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := sem.Free(); n != 0 {
+		t.Errorf("%d permits are free", n)
+	}
+}
+
 func TestKeep(t *testing.T) {
 	need(t)
 	name := ours(t)

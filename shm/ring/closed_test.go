@@ -92,6 +92,72 @@ func TestClosedSegment(t *testing.T) {
 			r := must[*Reader](t)(producer(t, s, over).r.NewReader())
 			return func() error { _, err := r.Recv(ctx, nil); return err }
 		},
+		"Create": func(t *testing.T, s *shmsync.Space) func() error {
+			return func() error { _, err := Create(s, 1<<14, toOne); return err }
+		},
+		"Open": func(t *testing.T, s *shmsync.Space) func() error {
+			must[*Ring](t)(Create(s, 1<<14, toOne))
+			return func() error { _, err := Open(s, 1<<14, toOne); return err }
+		},
+		"Observe": func(t *testing.T, s *shmsync.Space) func() error {
+			must[*Ring](t)(Create(s, 1<<14, toOne))
+			return func() error { _, err := Observe(s, 1<<14); return err }
+		},
+		"NewProducer": func(t *testing.T, s *shmsync.Space) func() error {
+			r := must[*Ring](t)(Create(s, 1<<14, toOne))
+			return func() error { _, err := r.NewProducer(); return err }
+		},
+		"NewConsumer": func(t *testing.T, s *shmsync.Space) func() error {
+			r := must[*Ring](t)(Create(s, 1<<14, toAll))
+			return func() error { _, err := r.NewConsumer(); return err }
+		},
+		"NewReader": func(t *testing.T, s *shmsync.Space) func() error {
+			r := must[*Ring](t)(Create(s, 1<<14, over))
+			return func() error { _, err := r.NewReader(); return err }
+		},
+		"Stats": func(t *testing.T, s *shmsync.Space) func() error {
+			r := must[*Ring](t)(Create(s, 1<<14, toOne))
+			return func() error { _, err := r.Stats(); return err }
+		},
+		"a producer's Close": func(t *testing.T, s *shmsync.Space) func() error {
+			return producer(t, s, toOne).Close
+		},
+		"a consumer's Close": func(t *testing.T, s *shmsync.Space) func() error {
+			return consumer(t, s, toOne).Close
+		},
+		"CreateStream": func(t *testing.T, s *shmsync.Space) func() error {
+			return func() error { _, err := CreateStream(s, 1<<14, 1<<12); return err }
+		},
+		"OpenStream": func(t *testing.T, s *shmsync.Space) func() error {
+			stream(t, s)
+			return func() error { _, err := OpenStream(s, 1<<14); return err }
+		},
+		"a stream's Writer": func(t *testing.T, s *shmsync.Space) func() error {
+			st := must[*Stream](t)(CreateStream(s, 1<<14, 1<<12))
+			return func() error { _, err := st.Writer(); return err }
+		},
+		"a stream's PeerAlive": func(t *testing.T, s *shmsync.Space) func() error {
+			w, _ := stream(t, s)
+			return func() error { _, err := w.PeerAlive(); return err }
+		},
+		"a stream's ReaderClosed": func(t *testing.T, s *shmsync.Space) func() error {
+			w, _ := stream(t, s)
+			return func() error { _, err := w.ReaderClosed(); return err }
+		},
+		"a stream's Close": func(t *testing.T, s *shmsync.Space) func() error {
+			w, _ := stream(t, s)
+			return w.Close
+		},
+		"a stream's Wait": func(t *testing.T, s *shmsync.Space) func() error {
+			w, _ := stream(t, s)
+			return func() error {
+				if err := w.Wait(ctx); err != nil {
+					return err
+				}
+				_, err := w.TryReserve(1)
+				return err
+			}
+		},
 		"a stream's Commit": func(t *testing.T, s *shmsync.Space) func() error {
 			w, _ := stream(t, s)
 			must[[]byte](t)(w.TryReserve(3))

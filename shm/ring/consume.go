@@ -37,14 +37,14 @@ func (r *Ring) NewConsumer() (_ *Consumer, err error) {
 	cursor := r.seatCursor(s.number)
 	if r.Delivery == ToOne {
 		cursor.Store(0) // next is the cursor of all
-		return c, nil
+		return c, r.unlessClosed(nil)
 	}
 	// A producer that has not seen the first store takes for free what was claimed
 	// before it looked, and that is before the second.
 	cursor.Store(r.tail.Load() + 1)
 	c.at = r.tail.Load()
 	cursor.Store(c.at + 1)
-	return c, nil
+	return c, r.unlessClosed(nil)
 }
 
 // Close gives the seat back. What is not released goes to another consumer, as a

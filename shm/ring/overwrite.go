@@ -73,7 +73,7 @@ func (r *Ring) NewReader() (_ *Reader, err error) {
 		return nil, err
 	}
 	rd.lost = 0
-	return rd, nil
+	return rd, r.unlessClosed(nil)
 }
 
 // Lost is how many records were overwritten before this reader came to them,

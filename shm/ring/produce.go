@@ -29,7 +29,7 @@ func (r *Ring) NewProducer() (_ *Producer, err error) {
 		return nil, err
 	}
 	r.seatCursor(s.number).Store(0) // it reads nothing
-	return &Producer{seat: s}, nil
+	return &Producer{seat: s}, r.unlessClosed(nil)
 }
 
 // Close gives the seat back. What is reserved is given up.

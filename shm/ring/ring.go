@@ -59,7 +59,7 @@ func Create(s *shmsync.Space, off int64, o Options) (_ *Ring, err error) {
 		return nil, err
 	}
 	sh.write(words(b, 0, headerWords))
-	return newRing(s, b, sh), nil
+	return newRing(s, b, sh), unlessClosed(s, nil)
 }
 
 // Open finds the ring that Create has made at an offset of s. The o that it is
@@ -75,7 +75,7 @@ func open(s *shmsync.Space, off int64, suits func(shape) error) (_ *Ring, err er
 		return nil, err
 	}
 	sh, err := readShape(words(b, 0, headerWords))
-	if err != nil {
+	if err = unlessClosed(s, err); err != nil {
 		return nil, err
 	}
 	if err := suits(sh); err != nil {
@@ -149,12 +149,14 @@ func (r *Ring) seatCursor(seat int) *word.U64 {
 
 // unlessClosed is err, or fs.ErrClosed once the Space is closed: what was read and
 // stored since then was perhaps not the shared memory. It is asked afterwards.
-func (r *Ring) unlessClosed(err error) error {
-	if r.space.Closed() {
+func unlessClosed(s *shmsync.Space, err error) error {
+	if s.Closed() {
 		return fs.ErrClosed
 	}
 	return err
 }
+
+func (r *Ring) unlessClosed(err error) error { return unlessClosed(r.space, err) }
 
 // holder is who sits on the seat that a record names, or nobody.
 func (r *Ring) holder(w record) shmsync.Owner {
@@ -242,7 +244,7 @@ func (s *seat) leave() (err error) {
 		return fs.ErrClosed
 	}
 	s.closed = true
-	return s.r.clear(s.number)
+	return s.r.unlessClosed(s.r.clear(s.number))
 }
 
 // wait returns when try answers something else than again, or ctx ends. try also

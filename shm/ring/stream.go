@@ -87,7 +87,7 @@ func CreateStream(s *shmsync.Space, off int64, n int) (_ *Stream, err error) {
 	fixed := words(b, 0, 2)
 	fixed[1].Store(uint64(n))
 	fixed[0].Store(streamMagic)
-	return newStream(s, b, n), nil
+	return newStream(s, b, n), unlessClosed(s, nil)
 }
 
 // OpenStream finds the stream that CreateStream has made at an offset of s.
@@ -102,6 +102,9 @@ func OpenStream(s *shmsync.Space, off int64) (_ *Stream, err error) {
 	}
 	fixed := words(b, 0, 2)
 	magic, n := fixed[0].Load(), fixed[1].Load()
+	if err := unlessClosed(s, nil); err != nil {
+		return nil, err
+	}
 	if magic != streamMagic || n > streamMost || n > uint64(s.Size()) {
 		return nil, fmt.Errorf("%w: no stream stands at %d", ErrCorrupt, off)
 	}
@@ -147,7 +150,7 @@ func (s *Stream) take(end int, side *streamSide) (err error) {
 		return ErrTaken
 	}
 	*side = streamSide{space: s.space, fragile: s.space.Fragile(), data: s.data, us: s.ends[end], them: s.ends[1-end], sleeper: s.space.NewSleeper()}
-	return nil
+	return unlessClosed(s.space, nil)
 }
 
 // streamSide is what both sides have in common. Nothing that the peer stores is
@@ -221,10 +224,7 @@ func (e *streamSide) advance(n int) error {
 		}
 		e.us.position.Store(e.position)
 	}
-	if e.space.Closed() { // then that was perhaps not the shared memory
-		return fs.ErrClosed
-	}
-	return nil
+	return unlessClosed(e.space, nil)
 }
 
 func (e *streamSide) shut() (err error) {
@@ -234,7 +234,7 @@ func (e *streamSide) shut() (err error) {
 	}
 	e.closed = true
 	e.us.position.Store(e.position | closedBit)
-	return nil
+	return unlessClosed(e.space, nil)
 }
 
 // Notify wakes the other side if it says that it sleeps. It answers true if that
@@ -289,7 +289,7 @@ func (e *streamSide) PeerAlive() (alive bool, err error) {
 	defer e.space.Guard().End(&err)
 	who := shmsync.Owner(e.them.owner.Load())
 	if who == 0 {
-		return true, nil // nobody yet
+		return true, unlessClosed(e.space, nil) // nobody yet
 	}
 	return e.space.Examine(who)
 }
@@ -341,10 +341,7 @@ func (e *streamSide) intact() error {
 	if e.us.owner.Load() != uint32(e.space.Self()) {
 		err = fmt.Errorf("%w: this side was taken away", ErrCorrupt)
 	}
-	if e.space.Closed() {
-		err = fs.ErrClosed
-	}
-	return err
+	return unlessClosed(e.space, err)
 }
 
 // A StreamWriter is the writing side. One goroutine at a time uses it.

@@ -63,16 +63,22 @@ func (e *Event) Signal() (err error) {
 		if v&1 != 0 {
 			err = word.Wake(e.word, word.All)
 		}
-		return err
+		return e.space.unlessClosed(err)
 	}
 	return errRestless
 }
 
-// Wait waits until the number is another than generation.
+// Wait waits until the number is another than generation. If it is so already, that
+// is no error even if ctx has ended.
 //
 // One who signals and dies before the wake may be noticed 250 ms late.
 func (e *Event) Wait(ctx context.Context, generation uint32) (err error) {
 	defer e.space.Guard().End(&err)
+	return e.space.unlessClosed(e.wait(ctx, generation))
+}
+
+// wait is Wait as long as the Space is open.
+func (e *Event) wait(ctx context.Context, generation uint32) error {
 	if e.number() != generation {
 		return nil
 	}

@@ -118,6 +118,8 @@ func (rw *RWMutex) MarkConsistent() error { return rw.writer.MarkConsistent() }
 
 // RLock locks for reading. It is held only if the error is nil: ctx's,
 // ErrNeedsRepair, ErrNotRecoverable, fs.ErrClosed, ErrDamaged, ErrLost.
+//
+// A lock that no writer has is taken even if ctx has ended.
 func (rw *RWMutex) RLock(ctx context.Context) (err error) {
 	defer rw.space.Guard().End(&err)
 	if ok, err := rw.tryRLock(); ok || err != nil {

@@ -76,6 +76,7 @@ func (s *Space) Semaphore(off int64, permits int) (sem *Semaphore, err error) {
 
 // Acquire waits for n permits and takes them, all at once. n is 1 to the number
 // of all permits. One who waits for many can be overtaken by those who want few.
+// Permits that are free are taken even if ctx has ended.
 func (m *Semaphore) Acquire(ctx context.Context, n int) (err error) {
 	defer m.space.Guard().End(&err)
 	if err := m.queue.lock(ctx, m.space.done); err != nil {
@@ -209,10 +210,13 @@ func (m *Semaphore) Release(n int) (err error) {
 }
 
 // Free is how many permits nobody has, at some moment during the call. Where the
-// memory is lost it is 0, and Acquire says so.
+// memory is lost, or the Space closed, it is 0, and Acquire says so.
 func (m *Semaphore) Free() int {
 	var err error
 	defer m.space.Guard().End(&err)
 	free, _ := m.free()
+	if m.space.Closed() { // perhaps those were no longer the shared words
+		return 0
+	}
 	return int(free)
 }

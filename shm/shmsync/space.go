@@ -184,6 +184,15 @@ func (s *Space) Close() {
 // Closed reports whether Close was called.
 func (s *Space) Closed() bool { return s.closed.Load() }
 
+// unlessClosed is err, or fs.ErrClosed once the Space is closed: what was read and
+// stored since then was perhaps not the shared memory. It is asked afterwards.
+func (s *Space) unlessClosed(err error) error {
+	if s.Closed() {
+		return fs.ErrClosed
+	}
+	return err
+}
+
 // Self is this participant, or nobody (0).
 func (s *Space) Self() Owner { return s.self }
 
@@ -250,7 +259,7 @@ func (s *Space) attached(slot int) Owner {
 
 // Alive reports whether o takes part, as far as the table tells: one load. A
 // false is final: o will never do anything again, and what it holds may be
-// repaired. A true may be out of date by as long as it takes somebody to notice;
+// repaired; but not once the Space is closed, when it is false of everybody. A true may be out of date by as long as it takes somebody to notice;
 // [Space.Examine] asks the kernel. Nobody is not alive.
 func (s *Space) Alive(o Owner) bool { return o != 0 && s.Attached(o.Slot()) == o }
 
@@ -277,6 +286,9 @@ func (s *Space) marked(o Owner) bool {
 func (s *Space) Examine(o Owner) (alive bool, err error) {
 	defer s.Guard().End(&err)
 	if !s.alive(o) {
+		if s.Closed() { // perhaps it was no longer the shared memory that said so
+			return true, fs.ErrClosed
+		}
 		return false, nil
 	}
 	if o == s.self {
@@ -320,7 +332,7 @@ func (s *Space) Participants() (list []Participant, err error) {
 		}
 		list = append(list, Participant{o, int(int32(p.pid.Load())), time.Unix(0, int64(p.since.Load())), alive})
 	}
-	return list, nil
+	return list, s.unlessClosed(nil)
 }
 
 // slot is a participant; i has been checked.
