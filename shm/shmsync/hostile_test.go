@@ -198,6 +198,56 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestTryThatCanNotWait: where a lock would not wait but fail, a Try fails in the same
+// way and says nothing of a lock that is taken, which is worth another try.
+func TestTryThatCanNotWait(t *testing.T) {
+	f, s := participants(t, 3, 1024)
+	rw := must(s[0].RWMutex(fleet.Data + 64))
+	if err := must(s[1].RWMutex(fleet.Data + 64)).Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.Kill(1)
+	if err := rw.TryRLock(); !errors.Is(err, shmsync.ErrNeedsRepair) || errors.Is(err, shmsync.ErrLocked) {
+		t.Errorf("after a writer died: %v", err)
+	}
+	if err := rw.Lock(t.Context()); !errors.Is(err, shmsync.ErrOwnerDied) {
+		t.Fatal(err)
+	}
+	if err := rw.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := rw.TryRLock(); !errors.Is(err, shmsync.ErrNotRecoverable) || errors.Is(err, shmsync.ErrLocked) {
+		t.Errorf("of a broken lock: %v", err)
+	}
+	must(s[2].Word64(fleet.Data + 64)).Store(1 << 10)
+	if err := rw.TryRLock(); !errors.Is(err, shmsync.ErrDamaged) || errors.Is(err, shmsync.ErrLocked) {
+		t.Errorf("of no lock: %v", err)
+	}
+
+	// The kernel does not tell who lives.
+	blind := must(shmsync.NewSpace(shmsync.Memory{
+		Bytes: f.Bytes(), Slots: 3,
+		Held: func(int) (bool, error) { return false, errBlind },
+	}))
+	if err := blind.Join(1); err != nil {
+		t.Fatal(err)
+	}
+	must(s[2].Word64(fleet.Data + 64)).Store(0)
+	if err := errors.Join(must(s[2].Mutex(fleet.Data)).Lock(t.Context()), must(s[2].RWMutex(fleet.Data+64)).Lock(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	f.Mark(2)
+	mu := must(blind.Mutex(fleet.Data))
+	rw = must(blind.RWMutex(fleet.Data + 64))
+	for i, err := range []error{mu.TryLock(), rw.TryLock(), rw.TryRLock()} {
+		if !errors.Is(err, errBlind) || errors.Is(err, shmsync.ErrLocked) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
+
+var errBlind = errors.New("nobody knows")
+
 // TestSlotIsInherited: what the dead one in a slot had is not the next one's.
 func TestSlotIsInherited(t *testing.T) {
 	f, s := participants(t, 2, 1024)

@@ -132,10 +132,11 @@ func (m *Mutex) tryLock() error {
 		if !m.space.marked(owner) {
 			return ErrLocked
 		}
-		if alive, err := m.space.Examine(owner); alive || err != nil {
-			return errors.Join(err, ErrLocked)
+		alive, err := m.space.Examine(owner)
+		if err != nil {
+			return err
 		}
-		if m.word.Load() != w {
+		if alive || m.word.Load() != w {
 			return ErrLocked
 		}
 	}

@@ -67,7 +67,7 @@ func (rw *RWMutex) TryLock() (err error) {
 	defer rw.space.Guard().End(&err)
 	return rw.exclude(rw.writer.tryLock(), func(owner Owner, _ *word.U32, _ uint32) error {
 		if rw.space.marked(owner) {
-			if alive, err := rw.space.Examine(owner); !alive {
+			if alive, err := rw.space.Examine(owner); !alive || err != nil {
 				return err
 			}
 		}
@@ -151,11 +151,15 @@ func (rw *RWMutex) TryRLock() (err error) {
 		return err
 	}
 	owner, err := rw.writerNow()
-	if err != nil || owner == 0 {
-		return errors.Join(err, ErrLocked)
+	if err != nil {
+		return err
 	}
-	if rw.space.marked(owner) {
-		if alive, err := rw.space.Examine(owner); !alive && err == nil {
+	if owner != 0 && rw.space.marked(owner) {
+		alive, err := rw.space.Examine(owner)
+		if err != nil {
+			return err
+		}
+		if !alive {
 			return ErrNeedsRepair
 		}
 	}
