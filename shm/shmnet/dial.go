@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"time"
 
 	"github.com/memwright/mmap/internal/sys"
 )
@@ -64,7 +63,7 @@ func greet(ctx context.Context, address string, memory, line int) (*net.UnixConn
 		return nil, cause(err)
 	}
 	socket := conn.(*net.UnixConn)
-	stop := context.AfterFunc(ctx, func() { socket.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { socket.SetDeadline(past) })
 	_, _, err = socket.WriteMsgUnix([]byte(greeting), sys.Rights(memory, line), nil)
 	said := make([]byte, len(answer))
 	if err == nil {

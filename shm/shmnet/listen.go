@@ -135,7 +135,9 @@ func (l *listener) serve() {
 // welcome makes a connection with one who has connected. One who does not know how
 // to greet is turned away; nobody hears of it.
 func (l *listener) welcome(socket *net.UnixConn) {
-	stop := context.AfterFunc(l.ctx, func() { socket.SetDeadline(time.Unix(1, 0)) })
+	socket.SetDeadline(time.Now().Add(patience))
+	// After that, so that it stays: Close waits for this call.
+	stop := context.AfterFunc(l.ctx, func() { socket.SetDeadline(past) })
 	c, err := l.greeted(socket)
 	// Before anybody has it: Close must not end what Accept has answered.
 	if !stop() && err == nil {
@@ -151,9 +153,6 @@ func (l *listener) welcome(socket *net.UnixConn) {
 }
 
 func (l *listener) greeted(socket *net.UnixConn) (*Conn, error) {
-	if err := socket.SetDeadline(time.Now().Add(patience)); err != nil {
-		return nil, err
-	}
 	fd, line, err := receive(socket)
 	if err != nil {
 		return nil, err

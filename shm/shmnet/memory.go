@@ -3,6 +3,8 @@ package shmnet
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"math"
 	"os"
 
 	"github.com/memwright/mmap/internal/mem"
@@ -48,14 +50,21 @@ type plan struct {
 }
 
 // planFor gives the streams what would be left of the last page, too: a message as
-// long as the buffer finds room together with what a protocol puts around it.
-func planFor(buffer int) (p plan, err error) {
+// long as the buffer finds room together with what a protocol puts around it. With
+// 32 bits not all that a buffer may be can be addressed.
+func planFor(buffer int) (plan, error) {
 	stream, err := ring.StreamSize(buffer)
-	page := os.Getpagesize()
-	p.size = (firstStream + 2*stream + page - 1) / page * page
-	more := (p.size - firstStream - 2*stream) / 2 / streamAlign * streamAlign
-	p.data, p.second = buffer+more, int64(firstStream+stream+more)
-	return p, err
+	if err != nil {
+		return plan{}, err
+	}
+	page := int64(os.Getpagesize())
+	need := firstStream + 2*int64(stream)
+	size := (need + page - 1) / page * page
+	if size > math.MaxInt {
+		return plan{}, fmt.Errorf("two buffers of %d bytes: %w", buffer, fs.ErrInvalid)
+	}
+	more := int(size-need) / 2 / streamAlign * streamAlign
+	return plan{data: buffer + more, second: int64(firstStream + stream + more), size: int(size)}, nil
 }
 
 // createMemory makes the memory of a connection, as its dialer. The descriptor is

@@ -11,10 +11,10 @@ import (
 // Options say how connections are made. The zero value is ready to use.
 type Options struct {
 	// Buffer is how long a message can be on its way whole in each direction, in
-	// bytes, a power of two from 4 KiB to 1 GiB; 64 KiB if it is 0. What a protocol
-	// puts around it has room beside it, some 1 KiB. The dialer chooses, and reserves
-	// the memory. A listener refuses dialers who want more than 1 MiB or its own
-	// Buffer, whichever is larger.
+	// bytes, a power of two from 4 KiB to 1 GiB, or to 512 MiB where an int has 32
+	// bits; 64 KiB if it is 0. What a protocol puts around it has room beside it, some
+	// 1 KiB. The dialer chooses, and reserves the memory. A listener refuses dialers
+	// who want more than 1 MiB or its own Buffer, whichever is larger.
 	Buffer int
 }
 

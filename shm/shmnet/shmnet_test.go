@@ -3,6 +3,7 @@ package shmnet
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -68,6 +69,15 @@ func TestNettest(t *testing.T) {
 		d, a := connect(t, Options{})
 		return d, a, func() { d.Close(); a.Close() }, nil
 	})
+}
+
+// TestLargestBuffer: the memory of the largest connection is as long as it must be, or
+// is refused where it can't be addressed; its length does not come round.
+func TestLargestBuffer(t *testing.T) {
+	p, err := planFor(mostBuffer)
+	if err == nil && (p.second < mostBuffer || int64(p.size) < p.second+mostBuffer) || err != nil && !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("%+v: %v", p, err)
+	}
 }
 
 // TestAWriteOfMoreThanTheBuffer: it wakes a reader that has parked before it is
