@@ -121,7 +121,7 @@ func TestALeaderPassesARingOn(t *testing.T) {
 // parks after it. The Write returns once there is room.
 func TestWhoFollowsLeadsNext(t *testing.T) {
 	d, a := connect(t, Options{Buffer: leastBuffer})
-	if _, err := d.Write(make([]byte, leastBuffer)); err != nil {
+	if _, err := d.Write(make([]byte, d.memory.room)); err != nil {
 		t.Fatal(err)
 	}
 	read, wrote := make(chan error, 1), make(chan error, 1)
