@@ -5,10 +5,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/memwright/mmap/internal/sys"
 	"github.com/memwright/mmap/shm/ring"
 )
 
@@ -52,9 +54,18 @@ func lanesOf(t *testing.T, s, otherSide side, look func() bool) (l, other *lane,
 	if err := b.hang(ours.(*net.UnixConn), l, other); err != nil {
 		t.Fatal(err)
 	}
+	peer, err := theirs.(*net.UnixConn).SyscallConn()
+	if err == nil {
+		err = theirs.(*net.UnixConn).SetWriteBuffer(1) // the smallest that there is
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	return l, other, func() {
-		if _, err := theirs.Write([]byte{0}); err != nil {
-			t.Error(err)
+		var rang error
+		err := peer.Control(func(fd uintptr) { rang = sys.SendNow(int(fd), oneByte[:]) })
+		if err := errors.Join(err, rang); err != nil {
+			t.Errorf("it can't be rung for: %v", err)
 		}
 	}
 }
@@ -63,7 +74,15 @@ func lanesOf(t *testing.T, s, otherSide side, look func() bool) (l, other *lane,
 func TestParkLooksOnceMore(t *testing.T) {
 	s := new(lateSide)
 	l, _ := laneOf(t, s, func() bool { return s.committed })
-	l.park()
+	parked := make(chan error, 1)
+	go func() { l.park(); parked <- nil }()
+	for len(parked) == 0 {
+		if l.bell.leader.Load() != nil {
+			t.Fatal("it waits, and it is there")
+		}
+		runtime.Gosched()
+	}
+	<-parked
 	if s.armed != ring.WakeNone {
 		t.Errorf("it wants to be woken still: %v", s.armed)
 	}
@@ -83,24 +102,50 @@ func TestARingBeforeTheWait(t *testing.T) {
 		}
 		return looks > 1
 	})
-	l.park()
+	parked := make(chan error, 1)
+	go func() { l.park(); parked <- nil }()
+	soon(t, "park", parked)
 	if looks != 2 {
 		t.Errorf("%d looks for one ring", looks)
 	}
 }
 
-// TestALeaderRingsForWhoFollows: the ring came while nobody led.
-func TestALeaderRingsForWhoFollows(t *testing.T) {
-	ours, theirs := &lateSide{armed: ring.WakeBell}, &lateSide{armed: ring.WakeNone}
-	l, other, _ := lanesOf(t, ours, theirs, func() bool { return false })
-	l.waits.Store(true)
-	other.waits.Store(true)
-	l.bell.leader.Store(l)
-	if l.bell.hear(0) {
-		t.Error("who leads takes it for its own")
+// TestALeaderLooksWhoWasRungFor: the ring came before anybody led, and the poller
+// has forgotten it.
+func TestALeaderLooksWhoWasRungFor(t *testing.T) {
+	for _, tt := range []struct {
+		ours, theirs ring.Wake
+		waits        bool // the other does
+		ends         bool // the wait of who leads
+		token        int  // for the other
+	}{
+		{ours: ring.WakeBell, theirs: ring.WakeBell, waits: true},
+		{ours: ring.WakeNone, theirs: ring.WakeBell, waits: true, ends: true},
+		{ours: ring.WakeBell, theirs: ring.WakeNone, waits: true, token: 1},
+		{ours: ring.WakeNone, theirs: ring.WakeNone, waits: true, ends: true, token: 1},
+		{ours: ring.WakeBell, theirs: ring.WakeNone},
+	} {
+		l, other, _ := lanesOf(t, &lateSide{armed: tt.ours}, &lateSide{armed: tt.theirs}, func() bool { return false })
+		l.waits.Store(true)
+		other.waits.Store(tt.waits)
+		l.bell.leader.Store(l)
+		if ends := l.bell.hear(0); ends != tt.ends || len(other.token) != tt.token {
+			t.Errorf("%+v: the wait ends: %v, tokens: %d", tt, ends, len(other.token))
+		}
 	}
-	if len(other.token) != 1 {
-		t.Error("who follows is left asleep")
+}
+
+// TestRingsAreTakenOut: there is always room for one ring more.
+func TestRingsAreTakenOut(t *testing.T) {
+	s := new(lateSide)
+	var rung func()
+	l, rung := laneOf(t, s, func() bool {
+		s.armed = ring.WakeNone
+		rung()
+		return true
+	})
+	for range 10 * unreadRings {
+		l.park()
 	}
 }
 
@@ -156,7 +201,7 @@ func TestBothDirectionsWait(t *testing.T) {
 // bothWays sends so many bytes each way, while one deadline after the other is set.
 func bothWays(t *testing.T, bytes int, deadlines []time.Duration) {
 	d, a := connect(t, Options{Buffer: leastBuffer})
-	guard := time.AfterFunc(30*time.Second, func() {
+	guard := time.AfterFunc(6*tooLong, func() {
 		t.Error("a call sleeps on")
 		d.Close()
 		a.Close()

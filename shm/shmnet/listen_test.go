@@ -35,7 +35,7 @@ func TestListenerCloseSparesAccepted(t *testing.T) {
 		if _, err := a.Write(b); err != nil { // it must ring
 			t.Fatal(err)
 		}
-		if err := <-read; err != nil {
+		if err := soon(t, "the read", read); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := d.Write(b); err != nil {

@@ -33,7 +33,7 @@ func answerBusily(c net.Conn) {
 			var ran atomic.Bool
 			go ran.Store(true)
 			b[0] = 'n'
-			for began := time.Now(); !ran.Load() && time.Since(began) < 20*time.Second; {
+			for began := time.Now(); !ran.Load() && time.Since(began) < tooLong; {
 			}
 			if ran.Load() {
 				b[0] = 'y'

@@ -75,7 +75,7 @@ func TestPeerIsKilled(t *testing.T) {
 		go func() { read <- second(c.Read(make([]byte, 1))) }()
 		waitParked(t, &c.in)
 		kill()
-		if err := <-read; err != io.ErrUnexpectedEOF {
+		if err := soon(t, "the read", read); err != io.ErrUnexpectedEOF {
 			t.Errorf("read ended with %v", err)
 		}
 		if n, err := c.Write([]byte("too late")); n != 0 || err != io.ErrUnexpectedEOF {
@@ -105,7 +105,7 @@ func TestPeerIsKilled(t *testing.T) {
 		}()
 		waitParked(t, &c.out)
 		kill()
-		if err := <-wrote; err != io.ErrUnexpectedEOF {
+		if err := soon(t, "the write", wrote); err != io.ErrUnexpectedEOF {
 			t.Errorf("write ended with %v", err)
 		}
 	})
@@ -127,8 +127,8 @@ func TestPeerIsKilled(t *testing.T) {
 // waitParked returns when somebody waits in the lane, parked.
 func waitParked(t *testing.T, l *lane) {
 	t.Helper()
-	for l.side.Armed() != ring.WakeBell {
-		if t.Context().Err() != nil {
+	for began := time.Now(); l.side.Armed() != ring.WakeBell; {
+		if time.Since(began) > tooLong {
 			t.Fatal("nobody parks")
 		}
 		time.Sleep(time.Millisecond)
@@ -181,7 +181,7 @@ func TestWriteToAPeerThatHasClosed(t *testing.T) {
 	go func() { wrote <- second(d.Write(make([]byte, 1<<20))) }()
 	waitParked(t, &d.out)
 	a.Close()
-	if err := <-wrote; !errors.Is(err, syscall.EPIPE) {
+	if err := soon(t, "the write", wrote); !errors.Is(err, syscall.EPIPE) {
 		t.Errorf("a write that waited: %v", err)
 	}
 	d, a = connect(t, Options{})
@@ -195,29 +195,32 @@ func TestWriteToAPeerThatHasClosed(t *testing.T) {
 // TestCloseEndsWhatWaits: a Write that waits for room does not keep CloseWrite and
 // Close waiting, nor a Read.
 func TestCloseEndsWhatWaits(t *testing.T) {
-	for _, end := range []string{"CloseWrite", "Close"} {
-		d, _ := connect(t, Options{})
-		wrote, read := make(chan error, 1), make(chan error, 1)
-		go func() { wrote <- second(d.Write(make([]byte, 1<<20))) }()
-		go func() { read <- second(d.Read(make([]byte, 1))) }()
-		waitParked(t, &d.out)
-		waitParked(t, &d.in)
-		want := error(net.ErrClosed)
-		if end == "CloseWrite" {
-			want = syscall.EPIPE
-			if err := d.CloseWrite(); err != nil {
+	for end, want := range map[string]error{"CloseWrite": syscall.EPIPE, "Close": net.ErrClosed} {
+		t.Run(end, func(t *testing.T) {
+			d, _ := connect(t, Options{})
+			wrote, read, ended := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+			go func() { wrote <- second(d.Write(make([]byte, 1<<20))) }()
+			go func() { read <- second(d.Read(make([]byte, 1))) }()
+			waitParked(t, &d.out)
+			waitParked(t, &d.in)
+			go func() {
+				if end == "Close" {
+					ended <- d.Close()
+				} else {
+					ended <- d.CloseWrite()
+				}
+			}()
+			if err := soon(t, end, ended); err != nil {
 				t.Error(err)
 			}
-		} else if err := d.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := <-wrote; !errors.Is(err, want) {
-			t.Errorf("%s: the write ended with %v, want %v", end, err, want)
-		}
-		d.Close()
-		if err := <-read; !errors.Is(err, net.ErrClosed) {
-			t.Errorf("%s: the read ended with %v", end, err)
-		}
+			if err := soon(t, "the write", wrote); !errors.Is(err, want) {
+				t.Errorf("the write ended with %v, want %v", err, want)
+			}
+			d.Close()
+			if err := soon(t, "the read", read); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("the read ended with %v", err)
+			}
+		})
 	}
 }
 

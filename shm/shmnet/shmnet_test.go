@@ -7,12 +7,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
 	"golang.org/x/net/nettest"
 
+	"github.com/memwright/mmap/internal/sys"
 	"github.com/memwright/mmap/internal/testenv"
 	"github.com/memwright/mmap/shm/ring"
 )
@@ -80,25 +80,54 @@ func TestLargestBuffer(t *testing.T) {
 	}
 }
 
+// rings takes the rings out of a bell and counts them.
+func rings(t *testing.T, b *bell) (n int) {
+	t.Helper()
+	err := b.raw.Control(func(fd uintptr) { n, _ = sys.ReceiveNow(int(fd), make([]byte, 100)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestWhoWantsABellIsRungFor: by each call that gives it something to do, and once.
+func TestWhoWantsABellIsRungFor(t *testing.T) {
+	d, a := connect(t, Options{Buffer: leastBuffer})
+	for _, tt := range []struct {
+		what string
+		side side // of a, which wants a bell
+		does func() error
+	}{
+		{"a Write", a.memory.in, func() error { return second(d.Write(make([]byte, 10))) }},
+		{"a Read", a.memory.out, func() error { a.Write(make([]byte, 10)); return second(d.Read(make([]byte, 5))) }},
+		{"CloseWrite", a.memory.in, d.CloseWrite},
+	} {
+		tt.side.Arm(ring.WakeBell)
+		if err := tt.does(); err != nil {
+			t.Fatal(err)
+		}
+		if n := rings(t, &a.bell); n != 1 || tt.side.Armed() != ring.WakeNone {
+			t.Errorf("%s has rung %d times", tt.what, n)
+		}
+	}
+}
+
 // TestAWriteOfMoreThanTheBuffer: it wakes a reader that has parked before it is
 // written whole.
 func TestAWriteOfMoreThanTheBuffer(t *testing.T) {
 	d, a := connect(t, Options{})
 	p := make([]byte, 4*defaultBuffer)
-	read := make(chan error, 1)
-	go func() {
-		_, err := io.ReadFull(a, make([]byte, len(p)))
-		read <- err
-	}()
-	for a.memory.in.Armed() == ring.WakeNone {
-		runtime.Gosched()
+	a.memory.in.Arm(ring.WakeBell) // as a reader that has parked
+	wrote := make(chan error, 1)
+	go func() { wrote <- second(d.Write(p)) }()
+	waitParked(t, &d.out)
+	if rings(t, &a.bell) == 0 {
+		t.Fatal("the reader is left asleep, and the writer waits for it")
 	}
-	d.SetDeadline(time.Now().Add(20 * time.Second))
-	if n, err := d.Write(p); err != nil {
-		t.Errorf("%d bytes written: %v", n, err)
-		d.Close()
+	if _, err := io.ReadFull(a, make([]byte, len(p))); err != nil {
+		t.Error(err)
 	}
-	if err := <-read; err != nil {
+	if err := soon(t, "the write", wrote); err != nil {
 		t.Error(err)
 	}
 }
@@ -120,5 +149,25 @@ func TestAMessageFitsWithItsFrames(t *testing.T) {
 		if most := (2*buffer + firstStream + 2*640 + page - 1) / page * page; len(d.memory.bytes) > most {
 			t.Errorf("a buffer of %d bytes takes %d, not %d", buffer, len(d.memory.bytes), most)
 		}
+	}
+}
+
+// TestDeadlineKicks: when it is over, at once if it is already, and not before.
+func TestDeadlineKicks(t *testing.T) {
+	kicked := make(chan error, 10)
+	d := deadline{kick: func() { kicked <- nil }}
+	for _, at := range []time.Time{past, time.Now().Add(time.Hour), {}} {
+		d.set(at)
+		if passed := at == past; d.passed() != passed || passed != (len(kicked) == 1) {
+			t.Fatalf("a deadline at %v has passed: %v; kicks: %d", at, d.passed(), len(kicked))
+		}
+		if at == past {
+			<-kicked
+		}
+	}
+	d.set(time.Now().Add(time.Millisecond))
+	soon(t, "who has a deadline", kicked)
+	if !d.passed() {
+		t.Error("a kick before the deadline has passed")
 	}
 }
