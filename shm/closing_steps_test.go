@@ -75,6 +75,48 @@ func TestClosingWhileStoring(t *testing.T) {
 	}
 }
 
+// TestClosingWhileRemoved: between the last one's look at the name and its taking the
+// name away, another removes the segment and makes a new one. That keeps its name.
+func TestClosingWhileRemoved(t *testing.T) {
+	need(t)
+	name := ours(t)
+	s := create(t, name, 1, shm.Options{})
+	made := make(chan *shm.Segment, 1)
+	word.Install(breakpoint(func(what string) {
+		if what != "unlink" {
+			return
+		}
+		word.Install(nil)
+		began := make(chan bool)
+		go func() {
+			close(began)
+			if err := shm.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Error(err)
+			}
+			next, err := shm.Create(name, 1, shm.Options{})
+			if err != nil {
+				t.Error(err)
+			}
+			made <- next
+		}()
+		<-began
+		select {
+		case next := <-made: // and it did not wait
+			made <- next
+		case <-time.After(200 * time.Millisecond):
+		}
+	}))
+	defer word.Install(nil)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	next := <-made
+	if _, err := shm.Stat(name); err != nil {
+		t.Errorf("the next segment has no name: %v", err)
+	}
+	closeAll(t, next)
+}
+
 // TestClosingWhileLoading: a Load whose memory is taken away says so, and does not
 // answer the zeros that are there instead.
 func TestClosingWhileLoading(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 // fs.ErrPermission, fs.ErrClosed, fs.ErrInvalid (an argument makes no sense),
 // errors.ErrUnsupported, errnos such as ENOSPC, and those of mmap and shmsync.
 var (
-	// ErrNotSegment: the file is no segment, or a damaged one.
+	// ErrNotSegment: the file is no segment, or a damaged one, or a symbolic link.
 	ErrNotSegment = errors.New("not a segment")
 	// ErrVersion: the segment was laid out by another version of this package.
 	ErrVersion = errors.New("the segment has another layout version")

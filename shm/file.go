@@ -59,6 +59,16 @@ func lockBirth(fd int, readOnly bool) error {
 
 func unlockBirth(fd int) { sys.LockOFD(fd, sys.Unlock, birthByte, 1) }
 
+// openPath opens a file by its own name. A symbolic link is refused: the last one to
+// leave would take the link away and not the name, and another user may have made it.
+func openPath(path string, mode int) (fd int, err error) {
+	fd, err = sys.OpenNoFollow(path, mode)
+	if err == error(sys.ELOOP) {
+		err = because(ErrNotSegment, "a symbolic link")
+	}
+	return fd, err
+}
+
 // named reports whether path is still a name of fd's file.
 func named(path string, fd int) (bool, error) {
 	there, err := sys.StatName(path)
@@ -83,7 +93,7 @@ func openNamed(path string, readOnly bool) (fd int, err error) {
 	// A name can vanish between its open and the lock, and another come: each
 	// round is one segment that died meanwhile.
 	for range 1000 {
-		fd, err := sys.OpenFile(path, mode, 0)
+		fd, err := openPath(path, mode)
 		if err != nil {
 			return -1, err
 		}

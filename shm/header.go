@@ -76,9 +76,8 @@ func (h *header) encode() []byte {
 
 const encodedBytes = 48
 
-// decode reads a header that anybody may have written, and checks it against the
-// size of its file.
-func decode(b []byte, size int64) (h header, err error) {
+// decode reads a header that anybody may have written.
+func decode(b []byte) (h header, err error) {
 	if len(b) < encodedBytes {
 		return h, because(ErrNotSegment, "%d bytes", len(b))
 	}
@@ -96,10 +95,18 @@ func decode(b []byte, size int64) (h header, err error) {
 		return h, because(ErrNotSegment, "%d participants, %d objects", h.slots, h.objects)
 	case h.data != up(uint64(h.directory())+uint64(h.objects)*objectBytes, unitBytes):
 		return h, because(ErrNotSegment, "data from %d on", h.data)
-	case h.size > math.MaxInt || h.size <= h.data || size < 0 || h.size != uint64(size):
-		return h, because(ErrNotSegment, "%d bytes, in a file of %d", h.size, size)
+	case h.size > math.MaxInt || h.size <= h.data:
+		return h, because(ErrNotSegment, "%d bytes", h.size)
 	}
 	return h, nil
+}
+
+// fills fails where the file has another size than it was made with.
+func (h *header) fills(size int64) error {
+	if size < 0 || h.size != uint64(size) {
+		return because(ErrNotSegment, "%d bytes, in a file of %d", h.size, size)
+	}
+	return nil
 }
 
 // ABI is a number that tells types apart by their layout: for [Options.ABI], so

@@ -24,14 +24,14 @@ func FuzzDecode(f *testing.F) {
 	f.Add(good.encode(), int64(good.size))
 	f.Add(good.encode()[:40], int64(good.size))
 	f.Fuzz(func(t *testing.T, b []byte, size int64) {
-		h, err := decode(b, size)
-		if err != nil {
+		h, err := decode(b)
+		if err != nil || h.fills(size) != nil {
 			return
 		}
 		if end := h.directory() + int64(h.objects)*objectBytes; h.size != uint64(size) || end > int64(h.data) || h.data >= h.size {
 			t.Errorf("%+v passes for a file of %d bytes", h, size)
 		}
-		if again, err := decode(h.encode(), size); err != nil || again != h {
+		if again, err := decode(h.encode()); err != nil || again != h {
 			t.Errorf("%+v becomes %+v: %v", h, again, err)
 		}
 	})

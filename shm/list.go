@@ -30,11 +30,14 @@ func stat(name string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	fd, h, err := peek(path, sys.OpenRead)
+	fd, h, size, err := peek(path)
 	if err != nil {
 		return Info{}, err
 	}
 	defer sys.Close(fd)
+	if err := h.fills(size); err != nil {
+		return Info{}, err
+	}
 	i := Info{Name: name, Size: int64(h.size), ABI: h.abi, Slots: int(h.slots), Keep: h.flags&flagKeep != 0}
 	for slot := range i.Slots {
 		held, err := sys.HeldOFD(fd, int64(slot), 1)
@@ -49,10 +52,11 @@ func stat(name string) (Info, error) {
 	return i, err
 }
 
-// peek opens a file and reads its header. The caller closes the descriptor.
-func peek(path string, mode int) (fd int, h header, err error) {
-	if fd, err = sys.OpenFile(path, mode, 0); err != nil {
-		return -1, h, err
+// peek opens a file to read, and reads its header and size, which need not agree. The
+// caller closes the descriptor.
+func peek(path string) (fd int, h header, size int64, err error) {
+	if fd, err = openPath(path, sys.OpenRead); err != nil {
+		return -1, h, 0, err
 	}
 	var b [encodedBytes]byte
 	st, err := sys.Fstat(fd)
@@ -62,14 +66,14 @@ func peek(path string, mode int) (fd int, h header, err error) {
 	if err == nil {
 		var n int
 		if n, err = sys.Pread(fd, b[:], 0); err == nil {
-			h, err = decode(b[:n], st.Size)
+			h, err = decode(b[:n])
 		}
 	}
 	if err != nil {
 		sys.Close(fd)
-		return -1, h, err
+		return -1, h, 0, err
 	}
-	return fd, h, nil
+	return fd, h, st.Size, nil
 }
 
 // List tells of the segments in a directory, [Directory] if it is "". It leaves
@@ -89,8 +93,8 @@ func List(dir string) ([]Info, error) {
 
 // Collect takes away the names of segments in a directory, [Directory] if it is
 // "", that nobody uses any more, since all who did were killed: not those made
-// with Keep, nor those that this process may not write or remove. It answers what
-// it took away.
+// with Keep, nor those that this process may not write or remove. One that was
+// truncated goes, too, unless that took its header. It answers what it took away.
 func Collect(dir string) (removed []string, err error) {
 	err = each(dir, func(name string) error {
 		gone, err := collect(name)
@@ -107,14 +111,20 @@ func collect(name string) (gone bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	fd, h, err := peek(path, sys.OpenReadWrite)
+	look, h, _, err := peek(path) // of whatever size: it may have been truncated
+	if err != nil {
+		return false, err
+	}
+	defer sys.Close(look)
+	if h.flags&flagKeep != 0 {
+		return false, nil
+	}
+	// For writing only now: what is no segment is not touched.
+	fd, err := sys.Reopen(look, sys.OpenReadWrite)
 	if err != nil {
 		return false, err
 	}
 	defer sys.Close(fd)
-	if h.flags&flagKeep != 0 {
-		return false, nil
-	}
 	// Somebody who attaches or leaves takes part: there is nothing to wait for.
 	if err := sys.LockOFD(fd, sys.LockExclusive, birthByte, 1); err != nil {
 		if err == error(sys.EAGAIN) {

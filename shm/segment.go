@@ -91,13 +91,26 @@ func Attach(f *os.File, o Options) (*Segment, error) {
 	return s, failed("attach", "", err)
 }
 
-// Remove takes the name of a segment away. Those who are attached stay so.
-func Remove(name string) error {
+// Remove takes the name of a segment away. Those who are attached stay so. It waits
+// for those who attach or leave at that moment, 5 s at most, and fails with ErrBusy
+// then. Of what is no segment it takes the name away, too.
+func Remove(name string) error { return failed("remove", name, remove(name)) }
+
+func remove(name string) error {
 	path, err := pathOf(name)
-	if err == nil {
-		err = sys.Unlink(path)
+	if err != nil {
+		return err
 	}
-	return failed("remove", name, err)
+	// With the birth lock: one who leaves as the last one has perhaps found that the
+	// name is still this segment's, and must not take away the next one's.
+	fd, err := openNamed(path, false)
+	switch {
+	case err == nil:
+		defer sys.Close(fd)
+	case errors.Is(err, ErrBusy), errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return sys.Unlink(path) // it may be no file that this process can open
 }
 
 func failed(op, name string, err error) error {
@@ -257,7 +270,10 @@ func (s *Segment) enter(o Options) (*Segment, error) {
 	b := make([]byte, encodedBytes)
 	n, err := sys.Pread(s.lockFD, b, 0)
 	if err == nil {
-		s.head, err = decode(b[:n], st.Size)
+		s.head, err = decode(b[:n])
+	}
+	if err == nil {
+		err = s.head.fills(st.Size)
 	}
 	if err == nil && s.head.abi != o.ABI {
 		err = because(ErrABI, "its ABI is %#x, and this is %#x", s.head.abi, o.ABI)

@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/bits"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -242,6 +243,84 @@ func TestAfterClose(t *testing.T) {
 	if n := sem.Free(); n != 0 {
 		t.Errorf("%d permits are free", n)
 	}
+}
+
+// TestSymbolicLink: a link to a segment is none. Whoever attached through it would
+// take the link away in leaving, and not the name; and one that leads nowhere is
+// neither there nor free.
+func TestSymbolicLink(t *testing.T) {
+	need(t)
+	dir := testenv.TmpfsDir(t)
+	name, link, nowhere := filepath.Join(dir, "segment"), filepath.Join(dir, "link"), filepath.Join(dir, "nowhere")
+	s := create(t, name, 1, shm.Options{})
+	if err := errors.Join(os.Symlink(name, link), os.Symlink("missing", nowhere)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{link, nowhere} {
+		if _, err := shm.Open(name, shm.Options{}); !errors.Is(err, shm.ErrNotSegment) {
+			t.Errorf("Open: %v", err)
+		}
+		if _, err := shm.OpenOrCreate(name, 1, shm.Options{}); !errors.Is(err, shm.ErrNotSegment) {
+			t.Errorf("OpenOrCreate: %v", err)
+		}
+		if _, err := shm.Create(name, 1, shm.Options{}); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("Create: %v", err)
+		}
+		if _, err := shm.Stat(name); !errors.Is(err, shm.ErrNotSegment) {
+			t.Errorf("Stat: %v", err)
+		}
+		if err := shm.Remove(name); err != nil {
+			t.Errorf("Remove: %v", err)
+		}
+	}
+	closeAll(t, must(shm.Open(name, shm.Options{})), s)
+}
+
+// TestCollectAmongOthers: what nobody uses any more goes, though it was truncated, and whatever
+// else stands in the directory.
+func TestCollectAmongOthers(t *testing.T) {
+	need(t)
+	dir := testenv.TmpfsDir(t)
+	in := func(name string) string { return filepath.Join(dir, name) }
+	abandoned, err := os.ReadFile(filepath.Join(shm.Directory, func() string {
+		name := ours(t)
+		create(t, name, 1, shm.Options{})
+		return name
+	}()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := slices.Clone(abandoned)
+	kept[12] |= 1 // flags
+	later := slices.Clone(abandoned)
+	later[8]++ // version
+	for name, b := range map[string][]byte{"abandoned": abandoned, "cut": abandoned[:4096], "cut more": abandoned[:48],
+		"kept": kept, "kept and cut": kept[:4096], "later": later, "stump": abandoned[:47], "empty": nil, "text": []byte("a text that is longer than a header, by far")} {
+		if err := os.WriteFile(in(name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	used := create(t, in("used"), 1, shm.Options{})
+	usedAndCut := create(t, in("used and cut"), 1, shm.Options{})
+	if err := os.Truncate(in("used and cut"), 4096); err != nil {
+		t.Fatal(err)
+	}
+	// A program that runs can't be opened for writing.
+	sleep, err := os.ReadFile("/bin/sleep")
+	if err == nil {
+		err = os.WriteFile(in("a program"), sleep, 0o700)
+	}
+	program := exec.CommandContext(t.Context(), in("a program"), "60")
+	if err == nil && program.Start() == nil {
+		defer program.Wait()
+		defer program.Process.Kill()
+	}
+
+	removed, err := shm.Collect(dir)
+	if want := []string{in("abandoned"), in("cut"), in("cut more")}; err != nil || !slices.Equal(removed, want) {
+		t.Errorf("collected %q, %v; want %q", removed, err, want)
+	}
+	closeAll(t, used, usedAndCut)
 }
 
 func TestKeep(t *testing.T) {

@@ -11,7 +11,17 @@ import (
 // not wait for a peer, so that a FIFO is refused and not waited for; the
 // descriptor it returns is a blocking one again.
 func OpenFile(name string, mode int, perm uint32) (int, error) {
-	flags := unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_LARGEFILE
+	return openFile(name, mode, 0, perm)
+}
+
+// OpenNoFollow is OpenFile of a file that is there, and fails with ELOOP where name
+// is a symbolic link (O_NOFOLLOW).
+func OpenNoFollow(name string, mode int) (int, error) {
+	return openFile(name, mode, unix.O_NOFOLLOW, 0)
+}
+
+func openFile(name string, mode, flags int, perm uint32) (int, error) {
+	flags |= unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_LARGEFILE
 	switch mode {
 	case OpenReadWrite:
 		flags |= unix.O_RDWR

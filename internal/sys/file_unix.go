@@ -33,10 +33,10 @@ func Fstat(fd int) (Stat, error) {
 	return stat(&st), nil
 }
 
-// StatName is stat(2).
+// StatName is lstat(2): of a symbolic link it tells what the link is.
 func StatName(name string) (Stat, error) {
 	var st unix.Stat_t
-	if err := retry(func() error { return unix.Stat(name, &st) }); err != nil {
+	if err := retry(func() error { return unix.Lstat(name, &st) }); err != nil {
 		return Stat{}, err
 	}
 	return stat(&st), nil

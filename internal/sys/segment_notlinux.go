@@ -17,6 +17,9 @@ func NameFile(fd int, name string) error { return Unsupported("linkat") }
 // Chmod is missing here.
 func Chmod(fd int, perm uint32) error { return Unsupported("fchmod") }
 
+// OpenNoFollow is missing here.
+func OpenNoFollow(name string, mode int) (int, error) { return -1, Unsupported("O_NOFOLLOW") }
+
 // SealSize is missing here.
 func SealSize(fd int) error { return Unsupported("F_ADD_SEALS") }
 
