@@ -124,9 +124,6 @@ func entries() []entry {
 		{"two16", false, quick(both16)},
 		{"two4k", false, quick(both4K)},
 		{"locks", false, quick(func(string) (table, error) { return uncontended() })},
-		{"oneway64", false, wide(func(string) (table, error) { return oneWay(64, 8192) })},
-		{"oneway4k", false, wide(func(string) (table, error) { return oneWay(4096, 1024) })},
-		{"oneway1m", false, wide(func(string) (table, error) { return oneWay(1<<20, 16) })},
 		{"gib16", true, wide(read16G)},
 		{"gib4k", true, wide(read4KG)},
 		{"gibview", true, wide(look4KG)},
@@ -138,7 +135,11 @@ func entries() []entry {
 		{"evicted2", true, trials(func(dir string) (trial, error) { return lateness(dir, 2, true) })},
 		{"evicted1", true, trials(func(dir string) (trial, error) { return lateness(dir, 1, true) })},
 		{"written", true, trials(amplification)},
-	}, connections(trials), stalls(trials))
+	}, whereProcessorsAre(connections(trials)...), whereProcessorsAre(
+		entry{"oneway64", false, wide(func(string) (table, error) { return oneWay(64, 8192) })},
+		entry{"oneway4k", false, wide(func(string) (table, error) { return oneWay(4096, 1024) })},
+		entry{"oneway1m", false, wide(func(string) (table, error) { return oneWay(1<<20, 16) })},
+	), stalls(trials))
 }
 
 func run(s settings) error {

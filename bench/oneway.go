@@ -46,6 +46,7 @@ var couriers = []courier{
 	{"inplace", "this module: ring.Ring, Reserve and Commit, Next", offerRing(sendInPlace), fromRing},
 	{"batch", "this module: ring.Ring, SendBatch of 16, Next", offerRing(sendBatches), fromRing},
 	{"stream", "this module: ring.Stream, Write, Read", offerStream, fromStream},
+	{"streaminplace", "this module: ring.Stream, Write, TryNext and Release", offerStream, fromStreamInPlace},
 }
 
 // oneWay: count messages of size bytes go to another process, which looks at the
@@ -372,7 +373,7 @@ func offerStream() (*os.File, connector, func() error, error) {
 	}, seg.Close, err
 }
 
-func fromStream(f *os.File, size int) (func() ([]byte, error), error) {
+func streamReader(f *os.File) (*ring.StreamReader, error) {
 	seg, err := shm.Attach(f, shm.Options{})
 	if err != nil {
 		return nil, err
@@ -381,7 +382,11 @@ func fromStream(f *os.File, size int) (func() ([]byte, error), error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.Reader()
+	return s.Reader()
+}
+
+func fromStream(f *os.File, size int) (func() ([]byte, error), error) {
+	r, err := streamReader(f)
 	b := make([]byte, size)
 	return func() ([]byte, error) {
 		for n := 0; n < size; {
@@ -390,6 +395,36 @@ func fromStream(f *os.File, size int) (func() ([]byte, error), error) {
 				return nil, err
 			}
 			n += m
+		}
+		return b, nil
+	}, err
+}
+
+// fromStreamInPlace looks at a message where it lies, as the receiver of a ring
+// does: in pieces, of which it keeps the first and the last byte.
+func fromStreamInPlace(f *os.File, size int) (func() ([]byte, error), error) {
+	r, err := streamReader(f)
+	b := make([]byte, size)
+	return func() ([]byte, error) {
+		for n := 0; n < size; {
+			p, err := r.TryNext(size - n)
+			if err == ring.ErrEmpty {
+				err = r.Wait(context.Background())
+				if err == nil {
+					continue
+				}
+			}
+			if err != nil {
+				return nil, err
+			}
+			b[n], b[n+len(p)-1] = p[0], p[len(p)-1]
+			n += len(p)
+			if err := r.Release(len(p)); err != nil {
+				return nil, err
+			}
+			if _, err := r.Notify(); err != nil {
+				return nil, err
+			}
 		}
 		return b, nil
 	}, err
