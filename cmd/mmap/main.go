@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -38,7 +40,7 @@ func run(args []string, out, errOut io.Writer) int {
 		return 0
 	}
 	if !errors.Is(err, syscall.EPIPE) { // whoever closed the pipe has seen enough
-		fmt.Fprintln(errOut, "mmap:", strings.TrimPrefix(err.Error(), "mmap: "))
+		fmt.Fprintln(errOut, "mmap:", visible(strings.TrimPrefix(err.Error(), "mmap: ")))
 	}
 	if c.started {
 		return 1
@@ -90,6 +92,33 @@ func (c *console) say(en, zh string) string {
 		return zh
 	}
 	return en
+}
+
+// shown is a name that others may have chosen, quoted where it holds what is no text.
+func shown(name string) string {
+	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
+		return quoted
+	}
+	return name
+}
+
+// visible is a text with names in it, in which nothing but lines and tabs is for a
+// terminal to obey.
+func visible(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[i])
+		case r == '\n' || r == '\t' || strconv.IsPrint(r):
+			b.WriteString(text[i : i+size])
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+		i += size
+	}
+	return b.String()
 }
 
 // width is how many columns a line may take: the terminal's, at most 100; 80

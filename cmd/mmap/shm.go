@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -80,7 +81,7 @@ func segmentsIn(dir string) ([]segment, error) {
 func segmentTable(c *console, list []segment) string {
 	rows := [][]string{{c.say("segment", "共享段"), c.say("size", "大小"), c.say("processes", "进程"), c.say("state", "状态")}}
 	for _, s := range list {
-		rows = append(rows, []string{s.Name, bytesText(s.Bytes), fmt.Sprintf("%d/%d", s.Participants, s.Slots), s.stateText(c)})
+		rows = append(rows, []string{shown(s.Name), bytesText(s.Bytes), fmt.Sprintf("%d/%d", s.Participants, s.Slots), s.stateText(c)})
 	}
 	return columns(rows)
 }
@@ -174,7 +175,7 @@ func detailsOf(s segment) *details {
 // the right to write, and only while somebody uses the segment: the last one to
 // leave takes the name away, and that must not be who only looked. Queues are looked
 // at twice, so long apart, for their rates.
-func examine(name string, apart time.Duration) (*details, error) {
+func examine(ctx context.Context, name string, apart time.Duration) (*details, error) {
 	info, err := shm.Stat(name)
 	if err != nil {
 		return nil, err
@@ -205,7 +206,11 @@ func examine(name string, apart time.Duration) (*details, error) {
 	d.Queues = queuesOf(s, d.Objects)
 	if len(d.Queues) > 0 && apart > 0 {
 		before, began := d.Queues, time.Now()
-		time.Sleep(apart)
+		select {
+		case <-time.After(apart):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 		d.Queues = queuesOf(s, d.Objects)
 		rate(d.Queues, before, time.Since(began))
 	}
@@ -226,8 +231,8 @@ lies in ` + shm.Directory + `; any other is a path.`,
   mmap shm stat orders --interval 5s
   mmap shm stat /run/myservice/orders --json`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			d, err := examine(args[0], apart)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := examine(cmd.Context(), args[0], apart)
 			if err != nil {
 				return err
 			}
@@ -248,7 +253,7 @@ func (d *details) print(c *console) {
 		stays = c.say("no: it stays until mmap shm rm", "保留，直到 mmap shm rm")
 	}
 	fmt.Fprint(c.out, columns([][]string{
-		{c.say("segment", "共享段"), d.Name},
+		{c.say("segment", "共享段"), shown(d.Name)},
 		{c.say("size", "大小"), bytesText(d.Bytes)},
 		{c.say("state", "状态"), d.stateText(c)},
 		{c.say("processes", "进程"), fmt.Sprintf(c.say("%d of at most %d", "%d，上限 %d"), d.Participants, d.Slots)},
@@ -298,7 +303,7 @@ that were made to stay, and those that you may not remove.`,
 				return errors.Join(c.printJSON(map[string]any{"schema": shmSchema, "removed": removed}), err)
 			}
 			for _, name := range removed {
-				fmt.Fprintf(c.out, c.say("removed %s\n", "已删除 %s\n"), name)
+				fmt.Fprintf(c.out, c.say("removed %s\n", "已删除 %s\n"), shown(name))
 			}
 			if len(removed) == 0 && err == nil {
 				fmt.Fprintln(c.out, c.say("nothing to remove", "无可删除"))
@@ -327,7 +332,7 @@ in use is refused without --force, and so is a file that is no segment.`,
 				if err == nil {
 					removed = append(removed, name)
 					if !c.json {
-						fmt.Fprintf(c.out, c.say("removed %s\n", "已删除 %s\n"), name)
+						fmt.Fprintf(c.out, c.say("removed %s\n", "已删除 %s\n"), shown(name))
 					}
 				}
 				failed = errors.Join(failed, err)
@@ -348,7 +353,11 @@ func removeSegment(name string, force bool) error {
 		return err
 	}
 	if s := segmentOf(info); s.State == "used" && !force {
-		return fmt.Errorf("%s: %d processes take part; --force takes its name away all the same: %w", name, s.Participants, shm.ErrBusy)
+		users := fmt.Sprintf("%d of at most %d processes take part", s.Participants, s.Slots)
+		if s.Participants == 0 {
+			users = "somebody reads it"
+		}
+		return fmt.Errorf("%s: %s; --force takes its name away all the same: %w", shown(name), users, shm.ErrBusy)
 	}
 	return shm.Remove(name)
 }

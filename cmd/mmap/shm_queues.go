@@ -81,7 +81,9 @@ func rate(now, before []queue, apart time.Duration) {
 	for i := range now {
 		q := &now[i]
 		b, ok := seen[q.Object]
-		if !ok || q.Sent < b.Sent || apart <= 0 { // or it is another one of that name
+		// What goes back is another one of that name.
+		if !ok || apart <= 0 || q.Sent < b.Sent || q.SentBytes < b.SentBytes || q.Received < b.Received ||
+			q.ReceivedBytes < b.ReceivedBytes || q.Overwritten < b.Overwritten {
 			continue
 		}
 		per := func(now, before uint64) float64 { return float64(now-before) / apart.Seconds() }

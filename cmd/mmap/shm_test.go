@@ -9,8 +9,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"github.com/memwright/mmap/internal/testenv"
 	"github.com/memwright/mmap/shm"
@@ -43,6 +46,96 @@ func runShm(t *testing.T, want int, args ...string) (out, errOut string) {
 		t.Fatalf("shm %q: exit code %d, want %d: %s", args, got, want, e.String())
 	}
 	return o.String(), e.String()
+}
+
+// TestShmNamesAreShown: a name is anybody's who may write the directory. What a terminal
+// would obey is shown, and a name makes no line of its own.
+func TestShmNamesAreShown(t *testing.T) {
+	dir := segmentDir(t)
+	name := filepath.Join(dir, "evil\x1b[31m\nsegment \u202e\xff")
+	s, err := shm.Create(name, 1, shm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := func(what, text string) {
+		t.Helper()
+		for _, c := range text {
+			if c != '\n' && !strconv.IsPrint(c) || c == utf8.RuneError {
+				t.Errorf("%s prints %q", what, text)
+				return
+			}
+		}
+	}
+	out, _ := runShm(t, 0, "ls", dir)
+	if shown("ls", out); strings.Count(out, "\n") != 2 {
+		t.Errorf("one segment has the lines %q", out)
+	}
+	out, _ = runShm(t, 0, "stat", name)
+	shown("stat", out)
+	out, _ = runShm(t, 0, "top", "-n", "1", dir)
+	shown("top", out)
+	_, errOut := runShm(t, 1, "rm", name)
+	shown("rm of what is in use", errOut)
+	_, errOut = runShm(t, 1, "stat", name+"x")
+	shown("stat of what is not there", errOut)
+	out, _ = runShm(t, 0, "rm", "--force", name)
+	if shown("rm", out); strings.Count(out, "\n") != 1 {
+		t.Errorf("one removal has the lines %q", out)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := leftBehind(t)
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _ = runShm(t, 0, "gc", dir)
+	if shown("gc", out); strings.Count(out, "\n") != 1 {
+		t.Errorf("one removal has the lines %q", out)
+	}
+}
+
+// leftBehind is the file of a segment that nobody uses.
+func leftBehind(t *testing.T) []byte {
+	t.Helper()
+	name := filepath.Join(segmentDir(t), "copied")
+	s, err := shm.Create(name, 1, shm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestShmStatIsInterrupted: who asks for a long look need not wait for its end.
+func TestShmStatIsInterrupted(t *testing.T) {
+	name := filepath.Join(segmentDir(t), "watched")
+	s, err := shm.Create(name, 1<<20, shm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := ring.Create(s.Space(), s.DataStart(), ring.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := examine(ctx, name, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("after it was interrupted: %v", err)
+	}
+}
+
+// TestQueueBeginsAnew: a queue whose figures have gone back is another one, and has no
+// rate.
+func TestQueueBeginsAnew(t *testing.T) {
+	now, before := []queue{{Object: "a", Sent: 9, Received: 1}}, []queue{{Object: "a", Sent: 8, Received: 8}}
+	if rate(now, before, time.Second); now[0].Rates != nil {
+		t.Errorf("%+v", *now[0].Rates)
+	}
 }
 
 // listed is what mmap shm ls --json tells of a directory's only segment.

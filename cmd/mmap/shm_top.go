@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ each round follows the one before (with --json, one line each).`,
 			defer tick.Stop()
 			var last watched
 			for round := 1; ; round++ {
-				now, err := watch(firstOf(args), last)
+				now, err := watch(cmd.Context(), firstOf(args), last)
 				if err == nil {
 					err = now.print(c)
 				}
@@ -67,7 +68,7 @@ type watched struct {
 }
 
 // watch looks once at every segment of a directory.
-func watch(dir string, last watched) (watched, error) {
+func watch(ctx context.Context, dir string, last watched) (watched, error) {
 	w := watched{time.Now(), []details{}}
 	list, err := segmentsIn(dir)
 	if err != nil {
@@ -79,7 +80,7 @@ func watch(dir string, last watched) (watched, error) {
 	}
 	for _, s := range list {
 		// One that has gone since it was listed is told of as it was.
-		d, err := examine(s.Name, 0)
+		d, err := examine(ctx, s.Name, 0)
 		if err != nil {
 			d = detailsOf(s)
 		}
@@ -105,7 +106,7 @@ func (w watched) print(c *console) error {
 	var names []string
 	for _, d := range w.segments {
 		for _, q := range d.Queues {
-			queues, names = append(queues, q), append(names, d.Name+" "+q.name())
+			queues, names = append(queues, q), append(names, shown(d.Name)+" "+q.name())
 		}
 	}
 	if len(queues) > 0 {
@@ -134,7 +135,7 @@ func topTable(c *console, all []details) string {
 			}
 			pids = append(pids, pid)
 		}
-		rows = append(rows, []string{d.Name, bytesText(d.Bytes), fmt.Sprintf("%d/%d", d.Participants, d.Slots), d.stateText(c), strings.Join(pids, ", ")})
+		rows = append(rows, []string{shown(d.Name), bytesText(d.Bytes), fmt.Sprintf("%d/%d", d.Participants, d.Slots), d.stateText(c), strings.Join(pids, ", ")})
 	}
 	return columns(rows)
 }
