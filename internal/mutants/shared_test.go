@@ -97,6 +97,8 @@ var shared = []mutant{
 		"words(e.data, len(e.data)-8, 1)[0].Load()", "_ = e", "TestLostWhileWaiting"},
 	{"who waits for a stream looks whether it still has its side", "shm/ring/stream.go",
 		"if e.us.owner.Load() != uint32(e.space.Self()) {", "if e.us.owner.Load() == 12345 {", "TestMissingSide"},
+	{"who sits down keeps nobody waiting where the one before stopped", "shm/ring/repair.go",
+		"r.seatCursor(seat).Store(0) //", "_ = seat //", "TestToAllSeatBegins"},
 	{"a batch that failed leaves no silence", "shm/ring/produce.go",
 		"return func() { p.quiet = false }", "return func() {}", "TestLostBatch"},
 	{"counts only grow", "shm/ring/overwrite.go",

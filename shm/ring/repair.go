@@ -71,6 +71,7 @@ func (r *Ring) clear(seat int) error {
 			return err
 		}
 	}
+	r.seatCursor(seat).Store(0) // the next one here must not be taken to have stopped where this one did
 	r.seatOwner(seat).CompareAndSwap(uint32(r.space.Self()), 0)
 	return r.ringBoth()
 }

@@ -378,6 +378,22 @@ func TestToAll(t *testing.T) {
 	}
 }
 
+// TestToAllSeatBegins: one who has sat down, and not said yet from where it reads,
+// keeps nobody waiting where the one before it stopped.
+func TestToAllSeatBegins(t *testing.T) {
+	_, r := makeRing(t, Options{Delivery: ToAll, Slots: 4, SlotBytes: 8})
+	p := producer(t, r)
+	ok(t, consumer(t, r).Close())
+	for range 9 {
+		ok(t, p.TrySend(nil))
+	}
+	_, err := r.sit()
+	ok(t, err)
+	for range 9 {
+		ok(t, p.TrySend(nil))
+	}
+}
+
 // TestToAllPassesOver: what a consumer passes over without a record to release
 // must not fill the ring.
 func TestToAllPassesOver(t *testing.T) {
