@@ -241,6 +241,13 @@ var attempts = []attempt{
 		c := w.consumer(ToOne, 1)
 		return func(ctx context.Context) error { _, err := c.Recv(ctx, make([]byte, 40)); return err }
 	}},
+	{"Consumer.Recv of a record whose bytes are on a later page", func(w *wreck) func(context.Context) error {
+		c := w.consumer(ToOne, wreckSlots)
+		for range wreckSlots - 1 {
+			must[int](w.t)(c.Recv(w.t.Context(), make([]byte, 40)))
+		}
+		return func(ctx context.Context) error { _, err := c.Recv(ctx, make([]byte, 40)); return err }
+	}},
 	{"Consumer.All", func(w *wreck) func(context.Context) error {
 		c := w.consumer(ToAll, 0)
 		return func(ctx context.Context) error {
