@@ -35,7 +35,7 @@ var connections = []mutant{
 	{"what the dead have written is read", "shm/shmnet/conn.go",
 		"\t\tb, err := c.memory.in.TryNext(len(p))\n", "\t\tb, err := c.memory.in.TryNext(len(p))\n\t\tif gone {\n\t\t\terr = ring.ErrEmpty\n\t\t}\n", "TestPeerIsKilled"},
 	{"Close ends what waits", "shm/shmnet/conn.go",
-		"\tc.interrupt()\n\tc.in.Lock()", "\tc.in.Lock()", "TestCloseEndsWhatWaits/Close$"},
+		"\tc.interrupt()\n\tc.in.Lock()", "\tc.in.Lock()", "TestCloseEndsWhatWaits/Close"},
 	{"CloseWrite ends a write that waits", "shm/shmnet/conn.go",
 		"\tc.out.over.Store(true)\n\tc.bell.kick(&c.out)\n", "", "TestCloseEndsWhatWaits/CloseWrite"},
 	{"a write to a peer that has closed fails though there is room", "shm/shmnet/conn.go",

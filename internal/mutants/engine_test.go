@@ -1,7 +1,7 @@
 package mutants
 
 // againstTheKernel is deliberate errors in package vmem that show beside the
-// kernel: random programs come upon each within seconds.
+// kernel: a hundred random programs come upon each.
 var againstTheKernel = []mutant{
 	{"areas whose private pages have different families stay apart", "vmem/space.go",
 		"return there.lineage == comes.lineage", "return true", "TestRandomProgramsAgree in internal/agree"},

@@ -1,31 +1,6 @@
 package mutants
 
-import (
-	"io/fs"
-	"os"
-	"os/exec"
-	"path"
-	"path/filepath"
-	"slices"
-	"strings"
-	"testing"
-
-	"github.com/memwright/mmap/internal/testenv"
-)
-
-func TestMain(m *testing.M) { testenv.Main(m) }
-
-// root is the module's directory, seen from here.
-const root = "../.."
-
-// A mutant breaks one claim of the root package or of the engine.
-type mutant struct {
-	claim    string // what is no longer true
-	file     string
-	old, new string
-	test     string // fails then; "TestX in dir" where it is not beside the file
-}
-
+// mutants break claims of the root package, of the engine and of queues.
 var mutants = []mutant{
 	{"a cold read is a call", "access.go",
 		"case m.isCold() && !m.believed(s, off, want):", "case want < 0:", "TestNobodyElseWaitsForARead"},
@@ -60,7 +35,7 @@ var mutants = []mutant{
 	{"a fault in a View becomes an error", "access.go",
 		"done, armed := false, fault.Arm()", "done, armed := false, fault.Armed(false)", "TestTruncatedUnderTheMapping"},
 	{"a fault in ReadAt and WriteAt becomes an error", "internal/fault/fault.go",
-		"func Copy(dst, src []byte, base uintptr, n int) (addr uintptr, faulted bool) {", "func Copy(dst, src []byte, base uintptr, n int) (addr uintptr, faulted bool) {\n\tif copy(dst, src) >= 0 {\n\t\treturn 0, false\n\t}", "TestTruncatedUnderTheMapping"},
+		"func Copy(dst, src []byte, base uintptr, n int) (addr uintptr, faulted bool) {", "func Copy(dst, src []byte, base uintptr, n int) (addr uintptr, faulted bool) {\n\tif copy(dst, src) >= 0 {\n\t\treturn 0, false\n\t}", "TestTruncatedUnderTheMapping in ."},
 	{"Close waits for those inside", "gate.go",
 		"case inside == 0 && g.settle(state):", "case g.settle(state) || inside >= 0:", "TestCloseWaitsForViews"},
 	{"Resize refuses while views are out", "resize.go",
@@ -112,7 +87,7 @@ var mutants = []mutant{
 	{"growth does not believe what was believed of fewer pages", "resize.go",
 		"\tm.presence.forget() // now", "\t// now", "TestResizeBringsInWhatIsNew"},
 	{"a panic that tells an address is no fault", "internal/fault/fault.go",
-		"if f, ok := recovered.(interface {\n\t\truntime.Error\n", "_, _ = recovered.(runtime.Error)\n\tif f, ok := recovered.(interface {\n", "TestOtherPanicsPass in internal/fault"},
+		"if f, ok := recovered.(interface {\n\t\truntime.Error\n", "_, _ = recovered.(runtime.Error)\n\tif f, ok := recovered.(interface {\n", "TestOtherPanicsPass"},
 	{"Create syncs the directory that the name means", "open.go",
 		"at, _ := filepath.Split(name)", "at := filepath.Dir(name)", "TestCreateSyncsTheDirectoryThatTheNameMeans"},
 	{"a mapping that failed takes no addresses away", "place.go",
@@ -138,7 +113,7 @@ var mutants = []mutant{
 	{"FixedNoReplace replaces nothing", "place.go",
 		"flags |= sys.MAP_FIXED_NOREPLACE", "flags |= sys.MAP_FIXED", "TestFixedNoReplace"},
 	{"a tenant leaves its addresses held", "place.go",
-		"return m.holdPart(0, a.reserved)", "return sys.Munmap(a.base, uintptr(a.reserved))", "TestReservation$"},
+		"return m.holdPart(0, a.reserved)", "return sys.Munmap(a.base, uintptr(a.reserved))", "TestReservation"},
 	{"a reserve stays held when the mapping shrinks", "resize.go",
 		"if old.reserved > old.span || m.parent != nil || m.opt.Reserve > 0 {", "if m.parent != nil {", "TestReserveHoldsAddresses"},
 	{"file calls stand in only where they see what memory shows", "send.go",
@@ -186,27 +161,27 @@ var mutants = []mutant{
 		"return there.lineage == comes.lineage", "return true", "TestMerging"},
 	{"an address that no kernel could have chosen is refused", "vmem/calls_map.go",
 		"|| chosen > last || !p.free(chosen, chosen+Addr(length))", "|| chosen > last", "TestChosenPlace"},
-	// Queues in shared memory. TestModels runs the tests of the build with steps.
+	// Queues in shared memory.
 	{"a record is claimed only where tail still points", "shm/ring/produce.go",
-		"if r.tail.Load() != t {\n\t\t\tcontinue //", "if t == 1<<63 {\n\t\t\tcontinue //", "TestModels"},
+		"if r.tail.Load() != t {\n\t\t\tcontinue //", "if t == 1<<63 {\n\t\t\tcontinue //", "TestModelLaps with steps"},
 	{"who waits announces it before looking again", "shm/ring/ring.go",
-		"set := b.set()\n\t\twho, err := try()", "who, err := try()\n\t\tset := b.set()", "TestModels"},
+		"set := b.set()\n\t\twho, err := try()", "who, err := try()\n\t\tset := b.set()", "TestModelWait with steps"},
 	{"who finishes a record rings where that makes room", "shm/ring/produce.go",
-		"if w.state() == done || p.r.Delivery != ToOne {", "if w.state() == taken {", "TestModels"},
+		"if w.state() == done || p.r.Delivery != ToOne {", "if w.state() == taken {", "TestModelOverwrite with steps"},
 	{"a seat is freed after all else", "shm/ring/repair.go",
-		"\thead := r.head.Load()\n", "\thead := r.head.Load()\n\tr.seatOwner(seat).CompareAndSwap(uint32(r.space.Self()), 0)\n", "TestModels"},
+		"\thead := r.head.Load()\n", "\thead := r.head.Load()\n\tr.seatOwner(seat).CompareAndSwap(uint32(r.space.Self()), 0)\n", "TestModelSeat with steps"},
 	{"a dead one's seat is taken over by one alone", "shm/ring/repair.go",
-		"r.seatOwner(n).CompareAndSwap(uint32(who), uint32(self))", "r.seatOwner(n).Swap(uint32(self)) != 0", "TestModels"},
+		"r.seatOwner(n).CompareAndSwap(uint32(who), uint32(self))", "r.seatOwner(n).Swap(uint32(self)) != 0", "TestModelSeat with steps"},
 	{"a record that can't be given back is told of", "shm/ring/repair.go",
-		"return fmt.Errorf(\"%w: next does not stand still\", ErrCorrupt)", "return nil", "TestModels"},
+		"return fmt.Errorf(\"%w: next does not stand still\", ErrCorrupt)", "return nil", "TestModelGoBackGivesUp with steps"},
 	{"head may be a record ahead of tail", "shm/ring/produce.go",
-		"stands := h > t && ", "stands := h < t && ", "TestModels"},
+		"stands := h > t && ", "stands := h < t && ", "TestModelPadding with steps"},
 	{"a record given back while it is passed comes again", "shm/ring/consume.go",
-		"if w.state() == taken && record(state.Load()).state() == committed {", "if w.state() == claimed {", "TestModels"},
+		"if w.state() == taken && record(state.Load()).state() == committed {", "if w.state() == claimed {", "TestModelRepair with steps"},
 	{"a block is lent to one record at a time", "shm/ring/slab.go",
-		"rec.lap() != lap || rec.state() == done {", "rec.lap() > 0 {", "TestModels"},
+		"rec.lap() != lap || rec.state() == done {", "rec.lap() > 0 {", "TestModelLoan with steps"},
 	{"a reader looks whether it was overtaken", "shm/ring/overwrite.go",
-		"if r.head.Load() > rd.at {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t\tif err != nil {", "if err != nil {", "TestModels"},
+		"if r.head.Load() > rd.at {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t\tif err != nil {", "if err != nil {", "TestModelOverwrite with steps"},
 	{"what a dead producer had claimed is given up", "shm/ring/repair.go",
 		"(w.state() == claimed || w.state() == taken)", "w.state() == taken", "TestDeadProducer"},
 	{"what a dead consumer had taken comes again", "shm/ring/repair.go",
@@ -226,13 +201,13 @@ var mutants = []mutant{
 	{"losses are counted", "shm/ring/overwrite.go",
 		"\t\tn++\n", "\t\tn += 0\n", "TestOverwrite"},
 	{"the slowest consumer keeps its records", "shm/ring/produce.go",
-		"c != 0 && c-1 < limit {", "c != 0 && c < 1 {", "TestToAll$"},
+		"c != 0 && c-1 < limit {", "c != 0 && c < 1 {", "TestToAll"},
 	{"what a consumer passes over is free", "shm/ring/consume.go",
 		"if c.given == c.released { // nobody", "if c.given > 1<<40 { // nobody", "TestToAllPassesOver"},
 	{"who sits down goes on with what was told", "shm/ring/stats.go",
 		"t.told[i] = t.shared[i].Load()", "t.told[i] = 0", "TestStatsToOne"},
 	{"a reader kept from its lock gives up when its context ends", "shm/shmsync/rwmutex.go",
-		"if err := ctx.Err(); err != nil { // not only where", "if err := ctx.Err(); err == fs.ErrInvalid { // not only where", "TestModels"},
+		"if err := ctx.Err(); err != nil { // not only where", "if err := ctx.Err(); err == fs.ErrInvalid { // not only where", "TestModelTeasedReader with steps"},
 	{"nobody spins on one CPU", "shm/shmsync/spin.go",
 		"word.Stepped || cpus() < 2", "word.Stepped || cpus() < 0", "TestNobodySpinsOnOneCPU"},
 	{"a spin lets others run", "shm/shmsync/spin.go",
@@ -240,192 +215,7 @@ var mutants = []mutant{
 	{"a spin with nobody else to run wakes nobody", "shm/shmsync/spin.go",
 		"if s.othersAreReady() {", "if s.othersAreReady() || budget > 0 {", "TestSpinYieldsToNobody"},
 	{"a quota above counts", "internal/sys/cpus_linux.go",
-		"dir = path.Dir(dir) {", "dir = \"/\" {", "TestQuotas in internal/sys"},
+		"dir = path.Dir(dir) {", "dir = \"/\" {", "TestQuotas"},
 	{"laps of long ago do not come round", "shm/ring/produce.go",
 		"lap%renewLaps == 0", "lap%renewLaps == 12345", "TestLapsAreRenewed"},
-}
-
-// all is every mutant.
-func all() []mutant {
-	return slices.Concat(mutants, againstTheKernel, shared, unguarded(), connections, explained)
-}
-
-// pkg is the package whose tests should notice.
-func (m mutant) pkg() string {
-	if _, dir, ok := strings.Cut(m.test, " in "); ok {
-		return "./" + dir
-	}
-	for _, dir := range []string{"vmem/", "shm/", "internal/anchor/"} {
-		if strings.HasPrefix(m.file, dir) {
-			return "./" + path.Dir(m.file)
-		}
-	}
-	return "."
-}
-
-func TestMutantsApply(t *testing.T) {
-	for _, m := range all() {
-		if src, err := os.ReadFile(filepath.Join(root, m.file)); err != nil {
-			t.Error(err)
-		} else if n := strings.Count(string(src), m.old); n != 1 {
-			t.Errorf("%q: %s has its piece %d times, want once:\n%s", m.claim, m.file, n, m.old)
-		}
-	}
-}
-
-func TestMutantsAreCaught(t *testing.T) {
-	if os.Getenv("MMAP_MUTANTS") == "" {
-		testenv.Skip(t, "takes minutes; MMAP_MUTANTS=1 runs it")
-	}
-	// Two at a time, each in a copy of its own: many a mutant hangs until its time is over.
-	copies := make(chan workshop, 2)
-	for range cap(copies) {
-		w := workshop{t.TempDir(), scratchDir(t)}
-		copyModule(t, w.module)
-		copies <- w
-	}
-	w := <-copies
-	for _, pkg := range []string{".", "./vmem", "./internal/agree", "./shm", "./shm/shmsync", "./shm/shmnet", "./shm/ring", "./internal/anchor", "./cmd/mmap"} {
-		tests := "."
-		if pkg == "./cmd/mmap" { // whose others read docs, which the copy does not have
-			tests = "Kernel|Difference|Synced"
-		}
-		if out, err := goTest(t, w.module, w.scratch, pkg, tests, "5m"); err != nil {
-			t.Fatalf("without any mutant: %v\n%s", err, out)
-		}
-	}
-	copies <- w
-	for _, m := range all() {
-		t.Run(m.claim, func(t *testing.T) {
-			t.Parallel()
-			w := <-copies
-			defer func() { copies <- w }()
-			m.run(t, w)
-		})
-	}
-}
-
-// A workshop is a copy of the module, and a directory for what its tests leave.
-type workshop struct{ module, scratch string }
-
-// run makes the mutant in a workshop, and wants its test to notice.
-func (m mutant) run(t *testing.T, w workshop) {
-	name := filepath.Join(w.module, m.file)
-	src, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := os.WriteFile(name, src, 0o644); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := os.WriteFile(name, []byte(strings.Replace(string(src), m.old, m.new, 1)), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	test, _, _ := strings.Cut(m.test, " in ")
-	for range attempts {
-		out, err := goTest(t, w.module, w.scratch, m.pkg(), test, "40s") // a mutant may hang
-		unmountAll(t, w.scratch)
-		switch {
-		case strings.Contains(out, "build failed") || strings.Contains(out, "setup failed") || strings.Contains(out, "vet:"):
-			t.Fatalf("it does not build:\n%s", out)
-		case strings.Contains(out, "no tests to run"):
-			t.Fatalf("there is no test %s", m.test)
-		case strings.Contains(out, "--- SKIP"):
-			testenv.Skip(t, m.test+" could not run: "+out)
-		case err != nil:
-			t.Logf("noticed:\n%.2000s", out)
-			return
-		}
-		t.Logf("%s did not notice", m.test)
-	}
-	t.Errorf("%s did not notice in %d runs", m.test, attempts)
-}
-
-// attempts is how often a test may run before it must have noticed a mutant: some
-// break what only shows in an unlucky order.
-const attempts = 3
-
-// copyModule copies the packages that have mutants and what they stand on.
-func copyModule(t *testing.T, to string) {
-	t.Helper()
-	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(root, name)
-		if err != nil {
-			return err
-		}
-		top, _, _ := strings.Cut(filepath.ToSlash(rel), "/")
-		if d.IsDir() {
-			if rel != "." && !slices.Contains([]string{"internal", "raw", "vmem", "shm", "cmd"}, top) || strings.HasSuffix(rel, "mutants") {
-				return fs.SkipDir
-			}
-			return os.MkdirAll(filepath.Join(to, rel), 0o755)
-		}
-		if ext := filepath.Ext(name); !slices.Contains([]string{".go", ".mod", ".sum", ".txt", ".mmap", ".html"}, ext) {
-			return nil
-		}
-		src, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(to, rel), src, 0o644)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// goTest runs tests of a package of the copy. Nobody debugs what it links, and
-// links it for each mutant anew.
-func goTest(t *testing.T, dir, scratch, pkg, test, timeout string) (string, error) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-vet=off", "-ldflags=-w", "-v", "-timeout="+timeout, "-run", test, pkg)
-	cmd.Dir = dir
-	// Random programs run until they meet the mutant, for so long at most.
-	cmd.Env = append(os.Environ(), "MMAP_AGREE=20s", "MMAP_TEST_RECORDS="+filepath.Join(dir, "records"), "TMPDIR="+scratch)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-// scratchDir is where the tests of a mutant make their files. One that hangs is
-// killed with its file systems mounted, so what is left there is taken away.
-func scratchDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "mmap-mutants-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		unmountAll(t, dir)
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil { // children run as nobody
-		t.Fatal(err)
-	}
-	return dir
-}
-
-// unmountAll unmounts what is mounted below dir, the last first.
-func unmountAll(t *testing.T, dir string) {
-	t.Helper()
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return // nothing is mounted by these tests where there is no /proc
-	}
-	lines := strings.Split(strings.TrimSpace(string(mounts)), "\n")
-	for _, line := range slices.Backward(lines) {
-		f := strings.Fields(line) // proc_pid_mountinfo(5): the fifth is the mount point
-		if len(f) < 5 || !strings.HasPrefix(f[4], dir+"/") {
-			continue
-		}
-		if out, err := exec.Command("umount", "--lazy", f[4]).CombinedOutput(); err != nil {
-			t.Errorf("umount %s: %v: %s", f[4], err, out)
-		}
-	}
 }
