@@ -168,6 +168,8 @@ var mutants = []mutant{
 		"set := b.set()\n\t\twho, err := try()", "who, err := try()\n\t\tset := b.set()", "TestModelWait with steps"},
 	{"who finishes a record rings where that makes room", "shm/ring/produce.go",
 		"if w.state() == done || p.r.Delivery != ToOne {", "if w.state() == taken {", "TestModelOverwrite with steps"},
+	{"a model has no clock", "shm/ring/ring.go",
+		"all := !word.Stepped && ", "all := ", "TestModelHasNoClock with steps"},
 	{"a seat is freed after all else", "shm/ring/repair.go",
 		"\thead := r.head.Load()\n", "\thead := r.head.Load()\n\tr.seatOwner(seat).CompareAndSwap(uint32(r.space.Self()), 0)\n", "TestModelSeat with steps"},
 	{"a dead one's seat is taken over by one alone", "shm/ring/repair.go",

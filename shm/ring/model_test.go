@@ -855,3 +855,16 @@ func TestModelStream(t *testing.T) {
 		})
 	})
 }
+
+// TestModelHasNoClock: a run of a model on a machine that is busy takes the steps
+// of one that is not, however long a process had to wait for its turn.
+func TestModelHasNoClock(t *testing.T) {
+	h := newHarbour(t, 1<<16)
+	p := producer(t, must[*Ring](t)(Create(h.join(), fleet.Data, Options{Slots: 8, Seats: 3})))
+	long := time.Now().Add(-time.Hour)
+	p.examined = long
+	ok(t, p.repair())
+	if p.examined != long {
+		t.Error("it looked at the clock")
+	}
+}
