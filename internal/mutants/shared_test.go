@@ -146,7 +146,7 @@ var shared = []mutant{
 	{"nobody is declared dead by memory that is not the shared one", "shm/shmsync/space.go",
 		"if s.Closed() { // perhaps it was no longer", "if s.Closed() && s == nil { // perhaps it was no longer", "TestAfterClose in shm"},
 	{"who removes a segment waits for one who leaves", "shm/segment.go",
-		"fd, err := openNamed(path, false)\n\tswitch {\n\tcase err == nil:\n\t\tdefer", "fd, err := openPath(path, sys.OpenRead)\n\tswitch {\n\tcase err == nil:\n\t\tdefer", "TestSteps"},
+		"fd, err := openNamed(path, false)\n\tswitch {\n\tcase err == nil:\n\t\tdefer", "fd, err := openPath(path, sys.OpenRead)\n\tswitch {\n\tcase err == nil:\n\t\tdefer", "TestClosingWhileRemoved with steps"},
 	{"a link is no segment", "internal/sys/file_linux.go",
 		"return openFile(name, mode, unix.O_NOFOLLOW, 0)", "return openFile(name, mode, 0, 0)", "TestSymbolicLink in shm"},
 	{"a file that is no segment keeps none from being collected", "shm/list.go",
