@@ -18,8 +18,8 @@
 //
 // # Hazards
 //
-// A process must not wait for another except through word.Sleep, and must not
-// start goroutines. What build does must be the same each time. The world is
+// A process must not wait for another except through word.Sleep and World.Await, and
+// must not start goroutines. What build does must be the same each time. The world is
 // sequentially consistent, as Go's atomics are; and since one process runs at a
 // time the race detector sees no race here. For that, run the same code freely on
 // heap memory.

@@ -36,8 +36,9 @@ type Process struct {
 	state  state
 	at     string // what its next step does
 	asleep []word.Wait
-	timely bool // the sleep ended before its time
-	kernel bool // it stands for the kernel, and can't be killed
+	until  func() bool // what it sleeps for in Await
+	timely bool        // the sleep ended before its time
+	kernel bool        // it stands for the kernel, and can't be killed
 }
 
 type state uint8
@@ -121,6 +122,21 @@ func (w *World) Sleep(_ time.Duration, on []word.Wait) (done, timedOut bool) {
 	return true, !p.timely
 }
 
+// Current is the process that runs.
+func (w *World) Current() *Process { return w.current }
+
+// Await has the current process sleep until what others do makes come true what it
+// waits for. It is for stand-ins of what can be waited for beside words: a channel,
+// a socket. The sleep has no time-out: where nobody else can do anything any more,
+// the run fails.
+func (w *World) Await(what func() bool) {
+	p := w.current
+	for p.until = what; !what(); {
+		p.pause(sleeping, "sleeping")
+	}
+	p.until = nil
+}
+
 // Wake implements word.Stepper.
 func (w *World) Wake(on *word.U32, n int) (done bool) {
 	p := w.current
@@ -146,6 +162,11 @@ type option struct {
 // options lists them, first what costs nothing.
 func (w *World) options(last *Process) []option {
 	var list []option
+	for _, p := range w.procs {
+		if p.state == sleeping && p.until != nil && p.until() {
+			p.state, p.at = ready, "woken"
+		}
+	}
 	add := func(s state) {
 		for _, p := range w.procs {
 			if p.state == s && p != last {
@@ -164,7 +185,7 @@ func (w *World) options(last *Process) []option {
 	}
 	if len(list) == 0 { // nothing can happen but that time passes
 		for _, p := range w.procs {
-			if p.state == sleeping {
+			if p.state == sleeping && p.until == nil {
 				list = append(list, option{p: p})
 			}
 		}

@@ -4,7 +4,8 @@
 // [U32] and [U64] are views of mapped memory, made by internal/mem. Each access
 // is sequentially consistent (golang.org/ref/mem), so a store followed by a load
 // of another word can't be turned round: protocols of the kind "announce, then
-// look" need nothing more. [Sleep] and [Wake] are the kernel's futex, always the
+// look" need nothing more. Goroutines that wait for each other in one process use
+// words too, where a model goes through their steps. [Sleep] and [Wake] are the kernel's futex, always the
 // kind that other processes see.
 //
 // # The seam

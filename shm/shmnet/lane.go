@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/memwright/mmap/internal/sys"
+	"github.com/memwright/mmap/internal/word"
 	"github.com/memwright/mmap/shm/ring"
 	"github.com/memwright/mmap/shm/shmsync"
 )
@@ -24,10 +25,11 @@ type lane struct {
 	until deadline
 	over  atomic.Bool // nothing comes any more: Conn says why
 
-	spin  shmsync.Spinner
-	bell  *bell
-	waits atomic.Bool   // parked: a ring may be meant for it
-	token chan struct{} // holds one: look again
+	spin   shmsync.Spinner
+	bell   *bell
+	number uint32        // of the bell's lanes: 1 or 2
+	waits  word.U32      // 1: parked, and a ring may be meant for it
+	token  chan struct{} // holds one: look again
 
 	// Made once, so that to ring allocates nothing. Who holds the lane uses it.
 	ringing func(fd uintptr) bool
@@ -65,23 +67,29 @@ func (l *lane) wait() {
 
 // park waits for the bell. It costs no thread.
 func (l *lane) park() {
-	l.waits.Store(true)
+	l.waits.Store(1)
 	for {
-		l.bell.empty(l)
 		select {
 		case <-l.token: // for what we have seen already
 		default:
 		}
+		if !l.bell.admit(l) {
+			l.follow()
+			continue
+		}
 		l.side.Arm(ring.WakeBell)
-		if l.news() {
+		news := l.news()
+		if !news {
+			l.bell.wait(l)
+		}
+		if l.side.Armed() != ring.WakeNone {
+			l.side.Arm(ring.WakeNone) // no ring comes but one that is on its way
+		}
+		if news {
 			break
 		}
-		l.bell.wait(l)
 	}
-	l.waits.Store(false)
-	if l.side.Armed() != ring.WakeNone {
-		l.side.Arm(ring.WakeNone)
-	}
+	l.waits.Store(0)
 }
 
 // news reports whether it is time to look again.
@@ -90,15 +98,22 @@ func (l *lane) news() bool { return l.over.Load() || l.until.passed() || l.look(
 // rung reports whether l waits and need not: the peer has seen that it is armed,
 // or there was a kick. Who asks holds a lane, so that the memory is mapped.
 func (l *lane) rung() bool {
-	return l.waits.Load() && (l.side.Armed() != ring.WakeBell || l.over.Load() || l.until.passed())
+	return l.waits.Load() == 1 && (l.side.Armed() != ring.WakeBell || l.over.Load() || l.until.passed())
 }
 
 // ring has l look again if it follows. It touches no shared memory.
 func (l *lane) ring() {
+	word.Place("token")
 	select {
 	case l.token <- struct{}{}:
 	default: // there is a token
 	}
+}
+
+// follow waits for a token.
+func (l *lane) follow() {
+	word.Place("follow")
+	<-l.token
 }
 
 var oneByte [1]byte

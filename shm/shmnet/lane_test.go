@@ -77,7 +77,7 @@ func TestParkLooksOnceMore(t *testing.T) {
 	parked := make(chan error, 1)
 	go func() { l.park(); parked <- nil }()
 	for len(parked) == 0 {
-		if l.bell.leader.Load() != nil {
+		if l.bell.leader.Load() != 0 {
 			t.Fatal("it waits, and it is there")
 		}
 		runtime.Gosched()
@@ -115,20 +115,20 @@ func TestARingBeforeTheWait(t *testing.T) {
 func TestALeaderLooksWhoWasRungFor(t *testing.T) {
 	for _, tt := range []struct {
 		ours, theirs ring.Wake
-		waits        bool // the other does
-		ends         bool // the wait of who leads
-		token        int  // for the other
+		waits        uint32 // 1: the other does
+		ends         bool   // the wait of who leads
+		token        int    // for the other
 	}{
-		{ours: ring.WakeBell, theirs: ring.WakeBell, waits: true},
-		{ours: ring.WakeNone, theirs: ring.WakeBell, waits: true, ends: true},
-		{ours: ring.WakeBell, theirs: ring.WakeNone, waits: true, token: 1},
-		{ours: ring.WakeNone, theirs: ring.WakeNone, waits: true, ends: true, token: 1},
+		{ours: ring.WakeBell, theirs: ring.WakeBell, waits: 1},
+		{ours: ring.WakeNone, theirs: ring.WakeBell, waits: 1, ends: true},
+		{ours: ring.WakeBell, theirs: ring.WakeNone, waits: 1, token: 1},
+		{ours: ring.WakeNone, theirs: ring.WakeNone, waits: 1, ends: true, token: 1},
 		{ours: ring.WakeBell, theirs: ring.WakeNone},
 	} {
 		l, other, _ := lanesOf(t, &lateSide{armed: tt.ours}, &lateSide{armed: tt.theirs}, func() bool { return false })
-		l.waits.Store(true)
+		l.waits.Store(1)
 		other.waits.Store(tt.waits)
-		l.bell.leader.Store(l)
+		l.bell.leader.Store(l.number)
 		if ends := l.bell.hear(0); ends != tt.ends || len(other.token) != tt.token {
 			t.Errorf("%+v: the wait ends: %v, tokens: %d", tt, ends, len(other.token))
 		}
@@ -154,10 +154,10 @@ func TestRingsAreTakenOut(t *testing.T) {
 func TestALeaderPassesARingOn(t *testing.T) {
 	waits := &lateSide{armed: ring.WakeBell}
 	l, other, _ := lanesOf(t, new(lateSide), waits, func() bool { return false })
-	l.waits.Store(true)
-	other.waits.Store(true)
+	l.waits.Store(1)
+	other.waits.Store(1)
 	l.bell.wait(l) // it finds that it was rung for
-	if l.bell.leader.Load() != nil || len(other.token) != 1 {
+	if l.bell.leader.Load() != 0 || len(other.token) != 1 {
 		t.Error("who follows is left asleep, and nobody listens")
 	}
 }
