@@ -19,7 +19,8 @@ type Object struct {
 	Align int    // a power of two up to 2 MiB; 64 if it is 0
 
 	// Init, if there is one, makes the object from zeros, at an offset, before
-	// anybody can find it. If the process dies in it, the next one begins anew.
+	// anybody can find it. If the process dies in it, the next one begins anew. The
+	// directory is locked meanwhile: it must not call Place.
 	Init func(off int64) error
 }
 
