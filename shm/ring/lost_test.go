@@ -517,7 +517,12 @@ func TestLostWhileWaiting(t *testing.T) {
 			call := a.begin(w)
 			go func() { ends <- end{a.name, call(ctx)} }()
 		}
-		time.Sleep(20 * time.Millisecond)
+		// One who only reads sleeps on a clock.
+		for began := time.Now(); sleepers(t) < len(waits)-1; time.Sleep(time.Millisecond) {
+			if time.Since(began) > patient {
+				t.Fatalf("after %v %d of %d calls sleep", patient, sleepers(t), len(waits)-1)
+			}
+		}
 		for _, w := range wrecks {
 			switch damage {
 			case "everything":
@@ -544,6 +549,22 @@ func TestLostWhileWaiting(t *testing.T) {
 			w.close()
 		}
 	}
+}
+
+// sleepers counts the threads of this process that wait in futex_waitv(2), which is
+// number 449 on all of our platforms (proc_pid_syscall(5)).
+func sleepers(t *testing.T) (n int) {
+	t.Helper()
+	names, err := filepath.Glob("/proc/self/task/*/syscall")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no threads in /proc: %v", err)
+	}
+	for _, name := range names {
+		if call, err := os.ReadFile(name); err == nil && strings.HasPrefix(string(call), "449 ") {
+			n++
+		}
+	}
+	return n
 }
 
 // TestLostBatch: a batch that met the end leaves no producer that wakes nobody.
