@@ -38,6 +38,7 @@ type Process struct {
 	asleep []word.Wait
 	until  func() bool // what it sleeps for in Await
 	timely bool        // the sleep ended before its time
+	passed int         // sleeps that did not
 	kernel bool        // it stands for the kernel, and can't be killed
 }
 
@@ -183,9 +184,15 @@ func (w *World) options(last *Process) []option {
 	default:
 		add(ready)
 	}
-	if len(list) == 0 { // nothing can happen but that time passes
+	if len(list) == 0 { // nothing can happen but that time passes, for all alike
+		least := maxSteps
 		for _, p := range w.procs {
 			if p.state == sleeping && p.until == nil {
+				least = min(least, p.passed)
+			}
+		}
+		for _, p := range w.procs {
+			if p.state == sleeping && p.until == nil && p.passed <= least+1 {
 				list = append(list, option{p: p})
 			}
 		}
@@ -229,6 +236,7 @@ func (w *World) play() string {
 			continue
 		case o.p.state == sleeping:
 			w.timeouts++
+			o.p.passed++
 			w.note(o.p, "time out")
 		case last != nil && last.state == ready && o.p != last:
 			w.switches++
