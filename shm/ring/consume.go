@@ -107,9 +107,9 @@ func (v *Record) Release() (err error) {
 	return r.unlessClosed(err)
 }
 
-// Return gives the record back unread: it comes again, to this consumer or
-// another, as one that is delivered again. In a ring that delivers to all only the
-// last record of Next can be given back.
+// Return gives the record back unread. In a ring to one it comes again, to this
+// consumer or another, and says so ([Record.Redelivered]). In a ring to all only the
+// last record of Next can be given back; it comes again to this consumer, which knows.
 func (v *Record) Return() (err error) {
 	c := v.c
 	if c == nil || c.closed {

@@ -63,7 +63,7 @@ const (
 // Options is the shape of a ring. What is zero gets the default in brackets.
 type Options struct {
 	Delivery   Delivery
-	Slots      int    // a power of two, 4 to 2^28 [1024]
+	Slots      int    // a power of two from 4; all slots have 2^28 bytes at most [1024]
 	SlotBytes  int    // a multiple of 8; a record takes as many slots as hold it [64]
 	Seats      int    // producers and consumers at a time, 1 to 255 [32]
 	Blocks     int    // blocks of the slab, for records of more than half the ring [0]
