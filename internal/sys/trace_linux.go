@@ -45,11 +45,7 @@ func WaitTraced(pid int) (status uint32, err error) {
 // Pin keeps the calling thread, and the children that it will start, on the
 // processor on which it is now. The goroutine must be locked to its thread.
 func Pin() error {
-	var cpu uint32
-	if _, _, e := unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&cpu)), 0, 0); e != 0 {
-		return e
-	}
 	var set unix.CPUSet
-	set.Set(int(cpu))
+	set.Set(int(CPU()))
 	return unix.SchedSetaffinity(0, &set)
 }

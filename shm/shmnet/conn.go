@@ -61,6 +61,7 @@ func (c *Conn) begin(socket *net.UnixConn, line int, m *memory) error {
 		_, err := m.out.TryReserve(1)
 		return err != ring.ErrFull
 	})
+	c.in.spin.Beside, c.out.spin.Beside = m.beside, m.beside
 	err := c.bell.hang(socket, &c.in, &c.out)
 	if err == nil {
 		e := c.bell.raw.Control(func(fd uintptr) {

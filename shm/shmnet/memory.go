@@ -17,11 +17,13 @@ import (
 // The memory of a connection: docs/format/connection.md.
 //
 //	0    magic, buffer bytes      fixed when the memory is made
+//	64   the CPU of each end      where it last waited, and 1 more; 0 if nowhere yet
 //	128  the two participants     the dialer's slot is 0
 //	256  a stream                 from the dialer to the listener
 //	...  a stream                 the other way
 const (
 	memoryMagic = 0x32306d656d74656e // "netmem02", the lowest byte first
+	cpusOffset  = 64
 	tableOffset = 128
 	firstStream = tableOffset + 2*shmsync.SlotBytes
 	streamAlign = 128
@@ -37,6 +39,7 @@ var errNoPeer = errors.New("the other side does not speak as this version does")
 type memory struct {
 	bytes []byte
 	space *shmsync.Space
+	slot  int
 	in    *ring.StreamReader
 	out   *ring.StreamWriter
 	room  int // the bytes that can be on their way out
@@ -163,7 +166,7 @@ func mapMemory(fd, size, slot int, alive func() bool) (*memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &memory{bytes: mem.Bytes(addr, size)}
+	m := &memory{bytes: mem.Bytes(addr, size), slot: slot}
 	m.space, err = shmsync.NewSpace(shmsync.Memory{
 		Bytes: m.bytes, Table: tableOffset, Slots: 2,
 		Held: func(int) (bool, error) { return alive(), nil },
@@ -173,6 +176,19 @@ func mapMemory(fd, size, slot int, alive func() bool) (*memory, error) {
 	}
 	return m, err
 }
+
+// beside says where this end waits, and reports whether the peer last waited on the
+// same CPU: then it does not run while we spin.
+func (m *memory) beside() bool {
+	here := sys.CPU() + 1
+	ours, theirs := m.cpu(m.slot), m.cpu(1-m.slot)
+	if ours.Load() != here {
+		ours.Store(here)
+	}
+	return theirs.Load() == here
+}
+
+func (m *memory) cpu(slot int) *word.U32 { return mem.At[word.U32](m.bytes, cpusOffset+4*slot) }
 
 // take takes this end's side of each stream.
 func (m *memory) take(in, out int64, find func(off int64) (*ring.Stream, error)) error {

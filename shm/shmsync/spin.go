@@ -20,20 +20,33 @@ import (
 // with less, two that have once gone to sleep would never find out that they need
 // not.
 
+// That holds where both can run at once. Where the kernel keeps the two on one CPU, a
+// spin keeps off it whom it waits for. So who can tell, by Beside, gives the CPU away
+// and goes on when the other sleeps or does the same; but not again for a while where
+// a third has taken it.
+
 const (
 	spinLeast = 50 * time.Microsecond
 	spinMost  = 100 * time.Microsecond
 	spinLoads = 64   // looks between two looks at the clock
-	spinAlone = 2000 // ns between two looks whether others want to run
+	spinFirst = 250  // ns until a spin first looks whether others want to run
+	spinAlone = 2000 // ns between two such looks
 	probeEach = 16   // of so many waits one spins though it does not seem worth while
+	restWaits = 256  // waits without giving the CPU away after a third has had it
 )
 
 // A Spinner decides whether to spin before a sleep, from how long the waits of
 // one place have lasted of late. One goroutine at a time uses it.
 type Spinner struct {
+	// Beside, if there is one, reports whether who is waited for was last seen on
+	// the CPU on which the caller runs. It is asked in spins that last longer than
+	// 0.25 us, and should take no longer than that.
+	Beside func() bool
+
 	recent int64 // how long waits lasted, ns: a moving average over about 8
 	spent  int64 // what was spun before the sleep that comes now, ns
 	tries  uint
+	rests  int               // so many waits from now on give the CPU to nobody
 	ready  [1]metrics.Sample // here, so that to ask allocates nothing
 }
 
@@ -45,8 +58,8 @@ var spinners atomic.Int64
 // reports whether it became true. It does not look at all where this process has
 // less than 2 CPUs, by its affinity mask or its cgroup's quota, where enough
 // others spin already, and where recent waits lasted longer than the budget, but
-// for a try now and then. Other goroutines get to run meanwhile. A false is
-// followed by a sleep, and that by Slept.
+// for a try now and then. Other goroutines get to run meanwhile, and where Beside is
+// true other threads. A false is followed by a sleep, and that by Slept.
 func (s *Spinner) Spin(done func() bool) bool {
 	s.spent = 0
 	budget := spinBudget()
@@ -61,7 +74,8 @@ func (s *Spinner) Spin(done func() bool) bool {
 		return false
 	}
 	defer spinners.Add(-1)
-	yield := int64(spinAlone)
+	s.rests = max(0, s.rests-1)
+	ask := int64(spinFirst)
 	for began := now(); ; {
 		for range spinLoads {
 			if done() {
@@ -72,10 +86,20 @@ func (s *Spinner) Spin(done func() bool) bool {
 		if s.spent = now() - began; s.spent > budget {
 			return false
 		}
-		if s.spent >= yield {
-			yield = s.spent + spinAlone
-			if s.othersAreReady() {
-				runtime.Gosched()
+		if s.spent < ask {
+			continue
+		}
+		ask = s.spent + spinAlone
+		switch {
+		case s.othersAreReady():
+			runtime.Gosched()
+		case s.Beside == nil || !s.Beside():
+		case s.rests > 0:
+			return false
+		default:
+			yield()
+			if now()-began-s.spent > int64(spinMost) {
+				s.rests = restWaits
 			}
 		}
 	}
@@ -165,6 +189,8 @@ func cpus() float64 {
 	}
 	return c.n
 }
+
+var yield = sys.Yield // a test counts
 
 var started = time.Now()
 
