@@ -195,6 +195,10 @@ func connections(trials func(func(string) (trial, error)) func(settings, string)
 			func(l load) ([]float64, error) { return l.beside(2) }, func(l *load) {
 				l.Messages, l.Every, l.OneCPU = 1000, time.Millisecond, true
 			}),
+		table("connbusy", "64 bytes to another process and back, with 20 us of work by the client in between, beside a process that only runs", roundTrip,
+			func(l load) ([]float64, error) { return l.beside(1) }, func(l *load) {
+				l.Messages, l.Work = 20000, 20*time.Microsecond
+			}),
 		table("conngc", "4 KiB to another process and back, GOMAXPROCS 1 and a collection every 10 ms in both", roundTrip, load.run, func(l *load) {
 			l.Bytes, l.Messages, l.Procs, l.Collect = 4<<10, 20000, 1, 10*time.Millisecond
 		}),
