@@ -38,7 +38,8 @@
 // It looks into the ring. It spins for as long as is worth while there (see
 // [github.com/memwright/mmap/shm/shmsync.Spinner]), so that an answer that comes at
 // once costs no system call: no more goroutines than GOMAXPROCS-1 do at once, and
-// none where the process has one processor. Then it parks: its goroutine waits in
+// none where the process has one processor. Where the peer last waited on the same
+// processor, the spin gives that away (sched_yield(2)). Then it parks: its goroutine waits in
 // the poller for the socket, and costs no thread. Where a Read and a Write park, one
 // waits for the socket and wakes the other.
 //
