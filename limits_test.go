@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/memwright/mmap"
@@ -56,13 +57,25 @@ var _ = testenv.Register("mapcount", func() {
 })
 
 // roomForTheRuntime leaves the Go heap with free memory, and free descriptions
-// of it, so that little has to be mapped from here on.
+// of it, so that little has to be mapped from here on; and idle threads, since one
+// that is made for a call that lasts long would need a stack.
 func roomForTheRuntime() {
 	room := make([][]byte, 4096)
 	for i := range room {
 		room[i] = make([]byte, 8<<10)
 	}
 	clear(room)
+	var all, ended sync.WaitGroup
+	all.Add(8)
+	for range 8 {
+		ended.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			all.Done()
+			all.Wait()
+		})
+	}
+	ended.Wait()
 	runtime.GC()
 	debug.SetGCPercent(-1)
 }
