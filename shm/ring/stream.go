@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"runtime"
 
 	"github.com/memwright/mmap/internal/word"
@@ -61,12 +62,12 @@ type streamEnd struct {
 }
 
 // StreamSize is how many bytes a stream of n data bytes takes. n is a multiple of
-// 64 from 64 to 2^40.
+// 64 from 64 to 2^40, or to 2^31 - 704 where an int has 32 bits.
 // Some MiB are fastest: the two sides meet less often than in a shorter stream, and
 // the data stay in the processors' caches, as those of a longer one do not.
 func StreamSize(n int) (int, error) {
-	if n < streamUnit || uint64(n) > streamMost || n%streamUnit != 0 {
-		return 0, fmt.Errorf("ring: a stream of %d bytes, not a multiple of %d from %[2]d to 2^40: %w", n, streamUnit, fs.ErrInvalid)
+	if n < streamUnit || uint64(n) > streamMost || n%streamUnit != 0 || n > math.MaxInt-streamHeader {
+		return 0, fmt.Errorf("ring: a stream of %d bytes, not a multiple of %d from %[2]d to 2^40, or more than can be addressed: %w", n, streamUnit, fs.ErrInvalid)
 	}
 	return streamHeader + n, nil
 }

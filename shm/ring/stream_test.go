@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -134,6 +135,20 @@ func TestStreamSidesAreTakenOnce(t *testing.T) {
 	}
 	if _, err := w.Write(t.Context(), make([]byte, 1)); err != io.ErrClosedPipe {
 		t.Errorf("the reader has closed: %v", err)
+	}
+}
+
+// TestStreamSizeBounds: the longest that an int can hold is no size either.
+func TestStreamSizeBounds(t *testing.T) {
+	for _, n := range []int{math.MinInt, -64, 0, 63, 65, 100, math.MaxInt / 64 * 64, math.MaxInt - streamHeader + 1} {
+		if size, err := StreamSize(n); !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("a stream of %d bytes takes %d: %v", n, size, err)
+		}
+	}
+	for _, n := range []int{64, 192, 1 << 30} {
+		if size, err := StreamSize(n); err != nil || size != streamHeader+n {
+			t.Errorf("a stream of %d bytes takes %d: %v", n, size, err)
+		}
 	}
 }
 
